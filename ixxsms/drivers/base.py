@@ -1,0 +1,59 @@
+"""The port that the sender needs from every kind of trunk. A driver knows no database and no other driver.
+
+One thread calls a driver; none of its calls but `poll` may wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from ixxsms.events import Event, Submission
+
+
+class Link(StrEnum):
+    STARTING = "starting"  #: the first try is under way: it may well be up in a moment
+    UP = "up"
+    DOWN = "down"  #: tries again by itself
+    STOPPED = "stopped"  #: does not try again before a person enables the trunk
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """What a driver is built from. `options` are those of its kind; `password` is kept apart so that no repr shows it."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    password: str = field(default="", repr=False)
+    script_dir: Path = Path("/var/lib/ixxsms/scripts")
+    script_timeout: float = 30.0
+    response_timeout: float = 30.0
+    receipts: bool = True
+
+
+class Driver(Protocol):
+    link: Link
+    #: why the link is not up, in one sentence; empty while it is
+    why: str
+
+    def room(self) -> int:
+        """How many segments it can take now; 0 unless the link is up."""
+
+    def submit(self, batch: Sequence[Submission]) -> None:
+        """Take these messages. Exactly one Outcome comes for each, from a later `poll` or from `close`."""
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Do what there is to do on the link, waiting at most `timeout` seconds for something to happen."""
+
+    def acknowledge(self, tokens: Iterable[Any]) -> None:
+        """These receipts and incoming messages are committed: tell the other side."""
+
+    def in_flight(self) -> int:
+        """How many submissions still owe their Outcome."""
+
+    def close(self) -> list[Event]:
+        """End the link, waiting a second at most; an InDoubt or Deferred for each submission that owed its Outcome."""

@@ -1,0 +1,106 @@
+"""What passes between the sender and a driver: a Submission goes in, events come out. Values only, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One text to one number, ready for a trunk.
+
+    `destination` is digits only: E.164 without the plus sign, or the national number where `national` is set.
+    `segments` is how many submit_sm it needs.
+    """
+
+    message_id: int
+    destination: str
+    text: str
+    sender_id: str = ""
+    national: bool = False
+    segments: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The trunk took every segment. `remote_ids`: one for each segment, in order; empty where the trunk gives none."""
+
+    message_id: int
+    remote_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This number or text will never go, on no trunk."""
+
+    message_id: int
+    reason: str
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now, or not here: nothing of the message left for the recipient.
+
+    `elsewhere`: the next trunk may try at once. `counted`: it was an attempt; False where nothing was written.
+    `retry_after`: seconds after which this trunk may try again, None for the setting's usual wait.
+    """
+
+    message_id: int
+    reason: str
+    code: str = ""
+    elsewhere: bool = False
+    counted: bool = True
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """It was written, and nobody knows what became of it. `remote_ids`: those of the segments that were answered."""
+
+    message_id: int
+    reason: str
+    remote_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The trunk itself must not go on (wrong password, no credit): a person has to look at it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The SMSC's later word on one segment, by its remote id. It is acknowledged with `token` once it is committed.
+
+    `delivered` is True, False (final), or None while the SMSC is still trying.
+    """
+
+    remote_id: str
+    delivered: bool | None
+    stat: str = ""
+    code: str = ""
+    number: str = ""
+    token: Any = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An SMS from outside. It is acknowledged with `token` once it is committed.
+
+    `reference`, `part`, `parts`: of a long message, from its user data header; 0, 1, 1 for a whole one.
+    """
+
+    source: str
+    destination: str
+    text: str
+    reference: int = 0
+    part: int = 1
+    parts: int = 1
+    token: Any = field(default=None, compare=False)
+
+
+Outcome = Accepted | Refused | Deferred | InDoubt
+Event = Outcome | Stopped | Receipt | Received
