@@ -1,0 +1,253 @@
+"""The tables. Times are seconds since 1970 in UTC, as doubles: the same arithmetic and the same index on every
+database, and no zone to lose. States are words, so that a person with nothing but a SQL prompt can read them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+#: BIGINT everywhere but on SQLite, where only INTEGER numbers its rows by itself.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+
+
+class Base(DeclarativeBase):
+    __table_args__: Any = _MYSQL
+
+
+class NumberingPlan(Base):
+    """The one row of the numbering plan (id 1)."""
+
+    __tablename__ = "numbering_plan"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    country: Mapped[str] = mapped_column(String(2), default="")
+    country_code: Mapped[str] = mapped_column(String(3))
+    mobile_prefixes: Mapped[str] = mapped_column(Text, default="")
+    min_length: Mapped[int]
+    max_length: Mapped[int]
+
+
+class Trunk(Base):
+    __tablename__ = "trunks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    active: Mapped[bool] = mapped_column(default=True)
+    #: Why the driver gave the trunk up; a person clears it by enabling the trunk.
+    stopped_reason: Mapped[str] = mapped_column(String(255), default="")
+    priority: Mapped[int] = mapped_column(default=1)
+    sender_id: Mapped[str] = mapped_column(String(16), default="")
+    append_country_code: Mapped[bool] = mapped_column(default=True)
+    #: Segments per second; 0 is no limit.
+    pace: Mapped[float] = mapped_column(Double, default=0.0)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    password: Mapped[str] = mapped_column(String(255), default="")
+    #: Changes with every edit: a running sender sees that its driver was built from an older one.
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class NumberList(Base):
+    __tablename__ = "lists"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[float] = mapped_column(Double)
+
+
+class Member(Base):
+    """A number of a list. The key is (list, number): on the bulk paths no other index is kept up."""
+
+    __tablename__ = "members"
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True, autoincrement=False)
+    number: Mapped[str] = mapped_column(String(20), primary_key=True)
+    #: Its own text; NULL where the campaign's is sent.
+    text: Mapped[str | None] = mapped_column(Text)
+    excluded: Mapped[bool] = mapped_column(default=False)
+    #: csv, cdr or hand.
+    source: Mapped[str] = mapped_column(String(8), default="hand")
+    added_at: Mapped[float] = mapped_column(Double)
+    __table_args__ = ({**_MYSQL, "sqlite_with_rowid": False},)
+
+
+class HarvestMark(Base):
+    """How far a harvest has read one source, with one set of filters, into one list."""
+
+    __tablename__ = "harvest_marks"
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True, autoincrement=False)
+    #: Digest of the source (without its password) and of the filters: other filters have read other rows.
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    mark: Mapped[str] = mapped_column(String(64))
+    harvested_at: Mapped[float] = mapped_column(Double)
+
+
+class Campaign(Base):
+    __tablename__ = "campaigns"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    text: Mapped[str] = mapped_column(Text)
+    sender_id: Mapped[str] = mapped_column(String(16), default="")
+    trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id", ondelete="SET NULL"))
+    #: Kept for people: the list itself may be deleted.
+    list_name: Mapped[str] = mapped_column(String(64), default="")
+    state: Mapped[str] = mapped_column(String(12))
+    start_at: Mapped[float] = mapped_column(Double, default=0.0)
+    #: Minutes of the local day; equal: the whole day; from > to: over midnight.
+    hours_from: Mapped[int] = mapped_column(SmallInteger, default=0)
+    hours_to: Mapped[int] = mapped_column(SmallInteger, default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float] = mapped_column(Double)
+    finished_at: Mapped[float | None] = mapped_column(Double)
+
+
+class Message(Base):
+    """One text to one number. Without a campaign it belongs to the outgoing queue."""
+
+    __tablename__ = "messages"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"))
+    number: Mapped[str] = mapped_column(String(20))
+    #: NULL where the campaign's text is sent.
+    text: Mapped[str | None] = mapped_column(Text)
+    sender_id: Mapped[str | None] = mapped_column(String(16))
+    #: The trunk that was asked for; NULL: any.
+    trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
+    segments: Mapped[int] = mapped_column(SmallInteger, default=1)
+    state: Mapped[str] = mapped_column(String(12))
+    #: Of the outgoing queue only: higher goes first.
+    urgency: Mapped[int] = mapped_column(SmallInteger, default=0)
+    not_before: Mapped[float] = mapped_column(Double, default=0.0)
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    #: Trunks that passed it on in this round, as ",3,7,"; empty at the start of a round.
+    tried: Mapped[str] = mapped_column(String(255), default="")
+    #: The daemon that submitted it, while it is submitted.
+    daemon_id: Mapped[int | None]
+    #: The trunk that it went through. No foreign key: the record outlives the trunk.
+    via_trunk_id: Mapped[int | None]
+    #: The SMSC's id of the first segment, and the normal form by which receipts find it.
+    remote_id: Mapped[str | None] = mapped_column(String(65))
+    remote_key: Mapped[str | None] = mapped_column(String(65))
+    code: Mapped[str] = mapped_column(String(16), default="")
+    reason: Mapped[str] = mapped_column(String(255), default="")
+    created_at: Mapped[float] = mapped_column(Double)
+    submitted_at: Mapped[float | None] = mapped_column(Double)
+    accepted_at: Mapped[float | None] = mapped_column(Double)
+    #: When it reached a state that only a receipt, or nothing, can change.
+    settled_at: Mapped[float | None] = mapped_column(Double)
+    __table_args__ = (
+        # What a claim looks for: a fresh round in order of id, later ones by their time.
+        Index(
+            "ix_messages_queued",
+            "campaign_id",
+            "not_before",
+            "id",
+            sqlite_where=sql("state = 'queued'"),
+            postgresql_where=sql("state = 'queued'"),
+        ),
+        # Passed on by a trunk: few rows, looked for by every trunk at every claim.
+        Index(
+            "ix_messages_passed",
+            "tried",
+            sqlite_where=sql("state = 'queued' AND tried <> ''"),
+            postgresql_where=sql("state = 'queued' AND tried <> ''"),
+        ),
+        Index(
+            "ix_messages_submitted",
+            "daemon_id",
+            sqlite_where=sql("daemon_id IS NOT NULL"),
+            postgresql_where=sql("daemon_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_messages_remote",
+            "remote_key",
+            sqlite_where=sql("remote_key IS NOT NULL"),
+            postgresql_where=sql("remote_key IS NOT NULL"),
+        ),
+        Index("ix_messages_state", "campaign_id", "state"),
+        _MYSQL,
+    )
+
+
+class Segment(Base):
+    """A segment of a long message that was accepted. A message of one segment keeps its remote id in its own row."""
+
+    __tablename__ = "segments"
+    message_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    remote_id: Mapped[str] = mapped_column(String(65))
+    remote_key: Mapped[str] = mapped_column(String(65), index=True)
+    #: NULL until its receipt came.
+    delivered: Mapped[bool | None]
+
+
+class UnmatchedReceipt(Base):
+    """A receipt whose message is not known (yet): the answer to submit_sm may come after it."""
+
+    __tablename__ = "unmatched_receipts"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    trunk_id: Mapped[int]
+    remote_id: Mapped[str] = mapped_column(String(65))
+    remote_key: Mapped[str] = mapped_column(String(65), index=True)
+    delivered: Mapped[bool | None]
+    stat: Mapped[str] = mapped_column(String(16), default="")
+    code: Mapped[str] = mapped_column(String(16), default="")
+    number: Mapped[str] = mapped_column(String(24), default="")
+    received_at: Mapped[float] = mapped_column(Double)
+
+
+class Incoming(Base):
+    """An SMS from outside, or one part of a long one."""
+
+    __tablename__ = "inbox"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    trunk_id: Mapped[int]
+    source: Mapped[str] = mapped_column(String(24))
+    destination: Mapped[str] = mapped_column(String(24))
+    text: Mapped[str] = mapped_column(Text)
+    reference: Mapped[int] = mapped_column(default=0)
+    part: Mapped[int] = mapped_column(SmallInteger, default=1)
+    parts: Mapped[int] = mapped_column(SmallInteger, default=1)
+    received_at: Mapped[float] = mapped_column(Double)
+
+
+class Daemon(Base):
+    """A running ixxmassivesms. One whose heartbeat is old is dead, and what it had submitted is in doubt."""
+
+    __tablename__ = "daemons"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(String(64))
+    pid: Mapped[int]
+    started_at: Mapped[float] = mapped_column(Double)
+    heartbeat_at: Mapped[float] = mapped_column(Double)
+
+
+class TrunkLink(Base):
+    """How one daemon stands with one trunk."""
+
+    __tablename__ = "trunk_links"
+    daemon_id: Mapped[int] = mapped_column(
+        ForeignKey("daemons.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    link: Mapped[str] = mapped_column(String(8))
+    why: Mapped[str] = mapped_column(String(255), default="")
+    since: Mapped[float] = mapped_column(Double)
+    #: Segments per second over the last interval, and messages in the driver's hands.
+    rate: Mapped[float] = mapped_column(Double, default=0.0)
+    in_flight: Mapped[int] = mapped_column(default=0)
