@@ -127,7 +127,7 @@ def renamed_errors(url: URL) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise DatabaseError(f"The database {_name(url)} cannot be used: {_first_line(error.orig)}.") from error
-    except exc.SQLAlchemyError as error:
+    except exc.TimeoutError as error:
         raise DatabaseError(f"The database {_name(url)} cannot be used: {_first_line(error)}.") from error
 
 

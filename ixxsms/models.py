@@ -59,6 +59,8 @@ class Trunk(Base):
     password: Mapped[str] = mapped_column(String(255), default="")
     #: Changes with every edit: a running sender sees that its driver was built from an older one.
     version: Mapped[int] = mapped_column(default=1)
+    # Ids are never used again: messages remember their trunk's after it has gone.
+    __table_args__ = ({**_MYSQL, "sqlite_autoincrement": True},)
 
 
 class NumberList(Base):
@@ -153,6 +155,7 @@ class Message(Base):
         Index(
             "ix_messages_queued",
             "campaign_id",
+            "state",
             "not_before",
             "id",
             sqlite_where=sql("state = 'queued'"),
@@ -178,7 +181,7 @@ class Message(Base):
             postgresql_where=sql("remote_key IS NOT NULL"),
         ),
         Index("ix_messages_state", "campaign_id", "state"),
-        _MYSQL,
+        {**_MYSQL, "sqlite_autoincrement": True},
     )
 
 

@@ -1,0 +1,57 @@
+# Everything runs in .venv, which each goal makes by itself. System packages are asked for by tests/system-packages:
+# as root it installs what is missing through apt-get, otherwise it says the line to run.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE := .cache/node
+JOBS ?= 4
+
+.PHONY: demo check test bench clean
+
+# The main job on the embedded default, from call records to receipts, in under a minute.
+demo: $(VENV)/.installed
+	$(BIN)/python tests/demo.py
+
+# Format, lint, types and unit tests: in seconds.
+check: $(VENV)/.tools
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 tests/unit tests/test_layers.py tests/test_docs.py
+
+# Everything: as check, and against real servers, real SMSCs and real processes.
+test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed
+	tests/system-packages servers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	IXXSMS_TEST_NODE=$(CURDIR)/$(NODE) $(BIN)/pytest -q -n $(JOBS) tests
+
+bench: $(VENV)/.tools
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	tests/system-packages venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,postgresql]'
+	touch $@
+
+$(VENV)/.mysql: $(VENV)/.tools
+	tests/system-packages mysqlclient
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mysql]'
+	touch $@
+
+$(NODE)/.installed: tests/peers/package.json
+	tests/system-packages node
+	mkdir -p $(NODE)
+	cp tests/peers/package.json $(NODE)/
+	npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,414 @@
+"""Campaigns: one text to many numbers. The only file that changes a campaign's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Double,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy import case as sql_case
+from sqlalchemy.orm import Session
+
+from ixxsms import lists, outbox, trunks
+from ixxsms import text as sms_text
+from ixxsms.csvfile import Row
+from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
+from ixxsms.models import Campaign, Member, Message, NumberList, Segment, Trunk
+from ixxsms.names import check_name
+from ixxsms.numbering import Plan, check_sender_id
+from ixxsms.states import OPEN, CampaignState, MessageState, check_campaign_step
+
+__all__ = ["all_campaigns", "create", "delete_campaign", "edit", "get", "numbers", "resume", "show", "stop"]
+
+#: The messages without a campaign, shown as if they were one: always first, never deleted.
+OUTGOING_QUEUE = "outgoing queue"
+
+
+@dataclass(frozen=True)
+class CampaignView:
+    """A campaign as it is shown. Times are seconds since 1970, `hours` is "HH:MM-HH:MM" or "" for the whole day."""
+
+    name: str
+    state: str
+    total: int
+    states: dict[str, int]
+    text: str = ""
+    sender_id: str = ""
+    trunk: str = ""
+    list: str = ""
+    start_at: float = 0.0
+    hours: str = ""
+    created_at: float = 0.0
+    finished_at: float | None = None
+    segments_to_send: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many messages have left or will never leave."""
+        return self.total - sum(self.states.get(state, 0) for state in OPEN)
+
+
+@dataclass
+class Created:
+    """What was created: the campaign, its cost in segments, and what became of the file's rows."""
+
+    campaign: Campaign
+    segments: int
+    report: lists.ImportReport | None = field(default=None)
+
+
+# -- create --------------------------------------------------------------------------------------------------------
+
+
+def create(
+    session: Session,
+    plan: Plan,
+    name: str,
+    text: str,
+    *,
+    now: float,
+    max_segments: int,
+    list_name: str | None = None,
+    rows: Iterable[Row] | None = None,
+    sender_id: str = "",
+    trunk: str | None = None,
+    start: str = "",
+    hours: tuple[str, str] | None = None,
+    run: bool = False,
+    on_refused: Callable[[lists.Refusal], None] | None = None,
+) -> Created:
+    """Create a campaign, paused unless `run`, from a list, from the rows of a file, or from both.
+
+    The members are copied: the list may change or go. Excluded ones come along as excluded messages. A file's own
+    text goes before a list's. Raises Duplicate, NotFound and BadInput before anything is written.
+    """
+    name = check_name(name, "campaign")
+    _check_free(session, name)
+    if list_name is None and rows is None:
+        raise BadInput("A campaign needs a list or a file of numbers.")
+    source = lists.get(session, list_name) if list_name is not None else None
+    from_minute, to_minute = parse_hours(hours)
+    campaign = Campaign(
+        name=name,
+        text=outbox.check_text(text, max_segments),
+        sender_id=check_sender_id(sender_id),
+        trunk_id=trunks.get(session, trunk).id if trunk else None,
+        list_id=source.id if source else None,
+        list_name=source.name if source else "",
+        state=CampaignState.RUNNING if run else CampaignState.PAUSED,
+        start_at=parse_start(start),
+        hours_from=from_minute,
+        hours_to=to_minute,
+        created_at=now,
+    )
+    session.add(campaign)
+    session.flush()
+    report = None
+    if rows is None:
+        assert source is not None
+        _copy_members(session, campaign, source.id, now)
+    else:
+        report = _copy_rows(session, plan, campaign, rows, source, now, max_segments, on_refused)
+    _count_own_texts(session, campaign)
+    campaign.total = session.scalar(select(func.count()).where(Message.campaign_id == campaign.id)) or 0
+    if not campaign.total:
+        raise BadInput("A campaign needs at least one valid number; there is none.")
+    session.flush()
+    return Created(campaign, outbox.segments_to_send(session, campaign.id), report)
+
+
+def _check_free(session: Session, name: str) -> None:
+    if name.lower() == OUTGOING_QUEUE or session.scalar(select(Campaign.id).where(Campaign.name == name)) is not None:
+        raise Duplicate(f'There is a campaign "{name}" already.')
+
+
+def _copy_rows(
+    session: Session,
+    plan: Plan,
+    campaign: Campaign,
+    rows: Iterable[Row],
+    source: NumberList | None,
+    now: float,
+    max_segments: int,
+    on_refused: Callable[[lists.Refusal], None] | None,
+) -> lists.ImportReport:
+    """Through a list that lives for this transaction only: the same checks, each number once."""
+    passing = lists.create(session, f"campaign {campaign.id} {now:.6f}")
+    report = lists.import_rows(session, plan, passing.name, rows, max_segments=max_segments, on_refused=on_refused)
+    if source is not None:
+        mine = select(Member.number).where(Member.list_id == passing.id)
+        excluded = select(Member.number).where(Member.list_id == source.id, Member.excluded.is_(True))
+        session.execute(
+            update(Member).where(Member.list_id == passing.id, Member.number.in_(excluded)).values(excluded=True),
+            execution_options={"synchronize_session": False},
+        )
+        _copy_members(session, campaign, source.id, now, but=mine)
+    _copy_members(session, campaign, passing.id, now)
+    lists.delete(session, passing.name)
+    return report
+
+
+def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float, but: Any = None) -> None:
+    """One INSERT…SELECT, whatever the size of the list."""
+    state = sql_case(
+        (Member.excluded.is_(True), literal(str(MessageState.EXCLUDED), String)),
+        else_=literal(str(MessageState.QUEUED), String),
+    )
+    columns = {
+        "campaign_id": literal(campaign.id, Integer),
+        "number": Member.number,
+        "text": Member.text,
+        "segments": literal(sms_text.segments(campaign.text), SmallInteger),
+        "state": state,
+        "urgency": literal(0, SmallInteger),
+        "not_before": literal(0.0, Double),
+        "attempts": literal(0, SmallInteger),
+        "tried": literal("", String),
+        "code": literal("", String),
+        "reason": literal("", Text),
+        "created_at": literal(now, Double),
+    }
+    members = select(*columns.values()).where(Member.list_id == list_id).order_by(Member.number)
+    if but is not None:
+        members = members.where(Member.number.not_in(but))
+    session.execute(insert(Message).from_select(list(columns), members, include_defaults=False))
+
+
+def _count_own_texts(session: Session, campaign: Campaign) -> None:
+    own = session.execute(
+        select(Message.id, Message.text)
+        .where(Message.campaign_id == campaign.id, Message.text.is_not(None))
+        .execution_options(yield_per=5000)
+    )
+    table = Message.__table__
+    statement = update(table).where(table.c.id == bindparam("b_id")).values(segments=bindparam("b_segments"))  # type: ignore[arg-type]
+    for batch in own.partitions(5000):
+        changes = [{"b_id": row.id, "b_segments": sms_text.segments(row.text)} for row in batch]
+        session.connection().execute(statement, changes)
+
+
+# -- hours ---------------------------------------------------------------------------------------------------------
+
+
+def parse_start(text: str) -> float:
+    """A start date as seconds since 1970: "2026-12-31" or "2026-12-31 09:30", local time; "" is at once."""
+    if not text.strip():
+        return 0.0
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError):
+        raise BadInput(f'"{text}" is no date; write 2026-12-31 or "2026-12-31 09:30".') from None
+
+
+def parse_hours(hours: tuple[str, str] | None) -> tuple[int, int]:
+    """Two times of the day "HH:MM" as minutes; (0, 0) is the whole day. Raises BadInput."""
+    if hours is None:
+        return 0, 0
+    first, last = (_minutes(text) for text in hours)
+    if first == last:
+        raise BadInput(f"The hours {hours[0]} to {hours[1]} leave no time; leave them out for the whole day.")
+    return first, last % (24 * 60)
+
+
+def _minutes(text: str) -> int:
+    hour, _, minute = text.strip().partition(":")
+    if hour.isascii() and hour.isdigit() and minute.isascii() and minute.isdigit() and len(minute) == 2:
+        total = int(hour) * 60 + int(minute)
+        if total <= 24 * 60 and int(minute) < 60:
+            return total
+    raise BadInput(f'"{text}" is no time of the day; write HH:MM, 08:00 for example.')
+
+
+def in_hours(campaign: Campaign, minute: int) -> bool:
+    """Whether a campaign may send at this minute of the local day. From 20:00 to 02:00 goes over midnight."""
+    first, last = campaign.hours_from, campaign.hours_to
+    if first == last:
+        return True
+    if first < last:
+        return first <= minute < last
+    return minute >= first or minute < last
+
+
+def sendable(session: Session, trunk_id: int, now: float) -> list[outbox.Source]:
+    """The running campaigns from which this trunk may claim now: start date and hours are conditions, not states."""
+    local = datetime.fromtimestamp(now)
+    minute = local.hour * 60 + local.minute
+    running = session.scalars(
+        select(Campaign)
+        .where(Campaign.state == CampaignState.RUNNING, Campaign.start_at <= now)
+        .where((Campaign.trunk_id.is_(None)) | (Campaign.trunk_id == trunk_id))
+        .order_by(Campaign.id)
+    )
+    return [
+        outbox.Source(campaign.id, campaign.text, campaign.sender_id, campaign.trunk_id is not None)
+        for campaign in running
+        if in_hours(campaign, minute)
+    ]
+
+
+# -- change --------------------------------------------------------------------------------------------------------
+
+
+def get(session: Session, name: str) -> Campaign:
+    """The campaign of that name. Raises NotFound, and BadInput for the outgoing queue, which is not one."""
+    if is_outgoing_queue(name):
+        raise BadInput("The outgoing queue is always there: it cannot be changed or deleted.")
+    campaign = session.scalar(select(Campaign).where(Campaign.name == name))
+    if campaign is None:
+        raise NotFound(f'There is no campaign "{name}".')
+    return campaign
+
+
+def is_outgoing_queue(name: str) -> bool:
+    return name.strip().lower() == OUTGOING_QUEUE
+
+
+def stop(session: Session, name: str) -> Campaign:
+    """Pause a campaign: nothing more of it is claimed. What is in a window goes on to its answer."""
+    return _step(session, name, CampaignState.PAUSED)
+
+
+def resume(session: Session, name: str) -> Campaign:
+    """Let a campaign run when its date and hours come."""
+    return _step(session, name, CampaignState.RUNNING)
+
+
+def _step(session: Session, name: str, target: CampaignState) -> Campaign:
+    campaign = get(session, name)
+    current = CampaignState(campaign.state)
+    if current in (CampaignState.FINISHED, CampaignState.CANCELLED):
+        raise BadInput(f'The campaign "{name}" is {current}.')
+    if current is not target:
+        check_campaign_step(current, target)
+        campaign.state = target
+        session.flush()
+    return campaign
+
+
+def edit(
+    session: Session,
+    name: str,
+    *,
+    max_segments: int,
+    text: str | None = None,
+    hours: tuple[str, str] | None = None,
+    start: str | None = None,
+) -> Campaign:
+    """Change the text, the hours or the start date of a paused campaign. Raises Busy when it is not paused."""
+    campaign = get(session, name)
+    if campaign.state != CampaignState.PAUSED:
+        raise Busy(f'The campaign "{name}" is {campaign.state}; only a paused one can be edited.')
+    if hours is not None:
+        campaign.hours_from, campaign.hours_to = parse_hours(hours)
+    if start is not None:
+        campaign.start_at = parse_start(start)
+    if text is not None:
+        campaign.text = outbox.check_text(text, max_segments)
+        session.execute(
+            update(Message)
+            .where(
+                Message.campaign_id == campaign.id, Message.text.is_(None), Message.state == str(MessageState.QUEUED)
+            )
+            .values(segments=sms_text.segments(text)),
+            execution_options={"synchronize_session": False},
+        )
+    session.flush()
+    return campaign
+
+
+def delete_campaign(session: Session, name: str) -> None:
+    """Delete a campaign and its messages. Raises Busy while it runs, or while answers are awaited."""
+    campaign = get(session, name)
+    if campaign.state == CampaignState.RUNNING:
+        raise Busy(f'The campaign "{name}" is running; stop it first.')
+    if outbox.counts(session, campaign.id)[MessageState.SUBMITTED]:
+        raise Busy(f'Messages of the campaign "{name}" are on their way; wait for their answers.')
+    mine = select(Message.id).where(Message.campaign_id == campaign.id)
+    session.execute(
+        delete(Segment).where(Segment.message_id.in_(mine)), execution_options={"synchronize_session": False}
+    )
+    session.execute(
+        delete(Message).where(Message.campaign_id == campaign.id), execution_options={"synchronize_session": False}
+    )
+    session.delete(campaign)
+
+
+def finish(session: Session, now: float) -> None:
+    """Running campaigns none of whose messages is queued or submitted any more are finished."""
+    for campaign in session.scalars(select(Campaign).where(Campaign.state == CampaignState.RUNNING)):
+        still_open = session.scalar(
+            select(Message.id)
+            .where(Message.campaign_id == campaign.id, Message.state.in_([str(state) for state in OPEN]))
+            .limit(1)
+        )
+        if still_open is None:
+            campaign.state = CampaignState.FINISHED
+            campaign.finished_at = now
+
+
+# -- look ----------------------------------------------------------------------------------------------------------
+
+
+def all_campaigns(session: Session, state: str | None = None) -> list[CampaignView]:
+    """The outgoing queue, then every campaign, the newest first; or those in one state."""
+    if state and state not in list(CampaignState):
+        raise BadInput(f'"{state}" is no state of a campaign; the states are {", ".join(CampaignState)}.')
+    statement = select(Campaign).order_by(Campaign.id.desc())
+    if state:
+        statement = statement.where(Campaign.state == state)
+    queue = [] if state else [show(session, OUTGOING_QUEUE)]
+    return queue + [_view(session, campaign) for campaign in session.scalars(statement)]
+
+
+def show(session: Session, name: str) -> CampaignView:
+    """One campaign, or the outgoing queue by its name, with how many messages are in each state."""
+    if is_outgoing_queue(name):
+        counted = outbox.counts(session, None)
+        left = outbox.segments_to_send(session, None)
+        return CampaignView(OUTGOING_QUEUE, "running", sum(counted.values()), counted, segments_to_send=left)
+    return _view(session, get(session, name))
+
+
+def _view(session: Session, campaign: Campaign) -> CampaignView:
+    trunk = session.get(Trunk, campaign.trunk_id) if campaign.trunk_id else None
+    whole_day = campaign.hours_from == campaign.hours_to
+    return CampaignView(
+        name=campaign.name,
+        state=campaign.state,
+        total=campaign.total,
+        states=outbox.counts(session, campaign.id),
+        text=campaign.text,
+        sender_id=campaign.sender_id,
+        trunk=trunk.name if trunk else "",
+        list=campaign.list_name,
+        start_at=campaign.start_at,
+        hours="" if whole_day else f"{_clock(campaign.hours_from)}-{_clock(campaign.hours_to)}",
+        created_at=campaign.created_at,
+        finished_at=campaign.finished_at,
+        segments_to_send=outbox.segments_to_send(session, campaign.id),
+    )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def numbers(session: Session, name: str, *, state: str | None = None, limit: int | None = None) -> Iterable[Message]:
+    """The messages of a campaign, or of the outgoing queue, in order; those in one state where it is given."""
+    campaign_id = None if is_outgoing_queue(name) else get(session, name).id
+    return outbox.rows(session, campaign_id, state=state, limit=limit)

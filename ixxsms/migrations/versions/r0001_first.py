@@ -1,0 +1,294 @@
+"""the first schema"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "daemons",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("heartbeat_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "inbox",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("trunk_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(length=24), nullable=False),
+        sa.Column("destination", sa.String(length=24), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Integer(), nullable=False),
+        sa.Column("part", sa.SmallInteger(), nullable=False),
+        sa.Column("parts", sa.SmallInteger(), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "lists",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "numbering_plan",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("country", sa.String(length=2), nullable=False),
+        sa.Column("country_code", sa.String(length=3), nullable=False),
+        sa.Column("mobile_prefixes", sa.Text(), nullable=False),
+        sa.Column("min_length", sa.Integer(), nullable=False),
+        sa.Column("max_length", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "trunks",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("stopped_reason", sa.String(length=255), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("sender_id", sa.String(length=16), nullable=False),
+        sa.Column("append_country_code", sa.Boolean(), nullable=False),
+        sa.Column("pace", sa.Double(), nullable=False),
+        sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("password", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "unmatched_receipts",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("trunk_id", sa.Integer(), nullable=False),
+        sa.Column("remote_id", sa.String(length=65), nullable=False),
+        sa.Column("remote_key", sa.String(length=65), nullable=False),
+        sa.Column("delivered", sa.Boolean(), nullable=True),
+        sa.Column("stat", sa.String(length=16), nullable=False),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.String(length=24), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_unmatched_receipts_remote_key"), "unmatched_receipts", ["remote_key"], unique=False)
+    op.create_table(
+        "campaigns",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("sender_id", sa.String(length=16), nullable=False),
+        sa.Column("trunk_id", sa.Integer(), nullable=True),
+        sa.Column("list_id", sa.Integer(), nullable=True),
+        sa.Column("list_name", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("start_at", sa.Double(), nullable=False),
+        sa.Column("hours_from", sa.SmallInteger(), nullable=False),
+        sa.Column("hours_to", sa.SmallInteger(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(
+            ["trunk_id"],
+            ["trunks.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "harvest_marks",
+        sa.Column("list_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("mark", sa.String(length=64), nullable=False),
+        sa.Column("harvested_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["list_id"],
+            ["lists.id"],
+        ),
+        sa.PrimaryKeyConstraint("list_id", "source"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "members",
+        sa.Column("list_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("excluded", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.String(length=8), nullable=False),
+        sa.Column("added_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["list_id"],
+            ["lists.id"],
+        ),
+        sa.PrimaryKeyConstraint("list_id", "number"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "trunk_links",
+        sa.Column("daemon_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("link", sa.String(length=8), nullable=False),
+        sa.Column("why", sa.String(length=255), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("rate", sa.Double(), nullable=False),
+        sa.Column("in_flight", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["daemon_id"], ["daemons.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("daemon_id", "trunk_id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "messages",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("campaign_id", sa.Integer(), nullable=True),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("sender_id", sa.String(length=16), nullable=True),
+        sa.Column("trunk_id", sa.Integer(), nullable=True),
+        sa.Column("segments", sa.SmallInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("urgency", sa.SmallInteger(), nullable=False),
+        sa.Column("not_before", sa.Double(), nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("tried", sa.String(length=255), nullable=False),
+        sa.Column("daemon_id", sa.Integer(), nullable=True),
+        sa.Column("via_trunk_id", sa.Integer(), nullable=True),
+        sa.Column("remote_id", sa.String(length=65), nullable=True),
+        sa.Column("remote_key", sa.String(length=65), nullable=True),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=255), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("submitted_at", sa.Double(), nullable=True),
+        sa.Column("accepted_at", sa.Double(), nullable=True),
+        sa.Column("settled_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["campaigns.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["trunk_id"],
+            ["trunks.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_messages_passed",
+        "messages",
+        ["tried"],
+        unique=False,
+        sqlite_where=sa.text("state = 'queued' AND tried <> ''"),
+        postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
+    )
+    op.create_index(
+        "ix_messages_queued",
+        "messages",
+        ["campaign_id", "state", "not_before", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.create_index(
+        "ix_messages_remote",
+        "messages",
+        ["remote_key"],
+        unique=False,
+        sqlite_where=sa.text("remote_key IS NOT NULL"),
+        postgresql_where=sa.text("remote_key IS NOT NULL"),
+    )
+    op.create_index("ix_messages_state", "messages", ["campaign_id", "state"], unique=False)
+    op.create_index(
+        "ix_messages_submitted",
+        "messages",
+        ["daemon_id"],
+        unique=False,
+        sqlite_where=sa.text("daemon_id IS NOT NULL"),
+        postgresql_where=sa.text("daemon_id IS NOT NULL"),
+    )
+    op.create_table(
+        "segments",
+        sa.Column(
+            "message_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("part", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("remote_id", sa.String(length=65), nullable=False),
+        sa.Column("remote_key", sa.String(length=65), nullable=False),
+        sa.Column("delivered", sa.Boolean(), nullable=True),
+        sa.ForeignKeyConstraint(["message_id"], ["messages.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("message_id", "part"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_segments_remote_key"), "segments", ["remote_key"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_segments_remote_key"), table_name="segments")
+    op.drop_table("segments")
+    op.drop_index(
+        "ix_messages_submitted",
+        table_name="messages",
+        sqlite_where=sa.text("daemon_id IS NOT NULL"),
+        postgresql_where=sa.text("daemon_id IS NOT NULL"),
+    )
+    op.drop_index("ix_messages_state", table_name="messages")
+    op.drop_index(
+        "ix_messages_remote",
+        table_name="messages",
+        sqlite_where=sa.text("remote_key IS NOT NULL"),
+        postgresql_where=sa.text("remote_key IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_messages_queued",
+        table_name="messages",
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.drop_index(
+        "ix_messages_passed",
+        table_name="messages",
+        sqlite_where=sa.text("state = 'queued' AND tried <> ''"),
+        postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
+    )
+    op.drop_table("messages")
+    op.drop_table("trunk_links")
+    op.drop_table("members")
+    op.drop_table("harvest_marks")
+    op.drop_table("campaigns")
+    op.drop_index(op.f("ix_unmatched_receipts_remote_key"), table_name="unmatched_receipts")
+    op.drop_table("unmatched_receipts")
+    op.drop_table("trunks")
+    op.drop_table("numbering_plan")
+    op.drop_table("lists")
+    op.drop_table("inbox")
+    op.drop_table("daemons")

@@ -1,0 +1,56 @@
+"""The numbering plan as it is kept: one row."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from ixxsms.errors import NotFound
+from ixxsms.models import NumberingPlan
+from ixxsms.numbering import Plan, make_plan
+
+__all__ = ["change", "get"]
+
+
+def get(session: Session) -> Plan:
+    """The numbering plan. Raises NotFound while none is set."""
+    row = session.get(NumberingPlan, 1)
+    if row is None:
+        raise NotFound("No numbering plan is set; run, for example: ixxsms numbering set --country ES")
+    return Plan(
+        country_code=row.country_code,
+        mobile_prefixes=tuple(row.mobile_prefixes.split(",")) if row.mobile_prefixes else (),
+        min_length=row.min_length,
+        max_length=row.max_length,
+        country=row.country,
+    )
+
+
+def change(
+    session: Session,
+    *,
+    country: str | None = None,
+    country_code: str | None = None,
+    mobile_prefixes: str | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+) -> Plan:
+    """Set the plan: what is not given comes from the country's metadata, else stays as it was. Raises BadInput."""
+    row = session.get(NumberingPlan, 1)
+    if row is not None and country is None:
+        country_code = row.country_code if country_code is None else country_code
+        mobile_prefixes = row.mobile_prefixes if mobile_prefixes is None else mobile_prefixes
+        min_length = row.min_length if min_length is None else min_length
+        max_length = row.max_length if max_length is None else max_length
+    plan = make_plan(country, country_code, mobile_prefixes, min_length, max_length)
+    session.merge(
+        NumberingPlan(
+            id=1,
+            country=plan.country,
+            country_code=plan.country_code,
+            mobile_prefixes=",".join(plan.mobile_prefixes),
+            min_length=plan.min_length,
+            max_length=plan.max_length,
+        )
+    )
+    session.flush()
+    return plan

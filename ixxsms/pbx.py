@@ -1,0 +1,213 @@
+"""What a PBX tool imports: one object whose calls each are one transaction. The faces use nothing else."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ixxsms import campaigns, config, harvest, inbox, lists, numbering, numbering_plan, outbox, schema, status, trunks
+from ixxsms.asterisk import cdr
+from ixxsms.config import Config
+from ixxsms.db import Database
+from ixxsms.errors import BadInput
+from ixxsms.models import Message
+from ixxsms.numbering import Check, Plan
+from ixxsms.single import Sent, send_and_wait
+
+#: Verbs that only read: they take no lock.
+_READING = {
+    "all_campaigns",
+    "all_lists",
+    "all_trunks",
+    "counts",
+    "export_rows",
+    "get",
+    "latest",
+    "members",
+    "numbers",
+    "rows",
+    "show",
+    "snapshot",
+}
+
+
+class Verbs:
+    """The verbs of one module, each call in a transaction of its own: `pbx.lists.create("clients")`.
+
+    A verb is called without its session; `plan`, `now` and the settings that it asks for are filled in unless they
+    are given. What yields rows keeps its transaction open until it is exhausted or closed.
+    """
+
+    def __init__(self, pbx: Pbx, module: ModuleType) -> None:
+        self._pbx, self._module = pbx, module
+
+    def __dir__(self) -> list[str]:
+        return list(self._module.__all__)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in self._module.__all__:
+            raise AttributeError(f"{self._module.__name__} has no verb {name}")
+        verb = getattr(self._module, name)
+
+        @functools.wraps(verb)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._pbx._call(verb, name in _READING, args, kwargs)
+
+        return call
+
+
+class Pbx:
+    """The SMS side of one PBX. Safe to share between threads; `close()` it, or use it with `with`."""
+
+    def __init__(self, settings: Config) -> None:
+        self.config = settings
+        self.database = Database(settings.database_url)
+        self.lists = Verbs(self, lists)
+        self.campaigns = Verbs(self, campaigns)
+        self.trunks = Verbs(self, trunks)
+        self.outbox = Verbs(self, outbox)
+        self.inbox = Verbs(self, inbox)
+        self.numbering = Verbs(self, numbering_plan)
+
+    def __enter__(self) -> Pbx:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.database.close()
+
+    # -- numbers ---------------------------------------------------------------------------------------------------
+
+    def check(self, number: str) -> Check:
+        """What the numbering plan says of a number: its normal form, whether it is valid, whether it is a mobile."""
+        with self.database.read() as session:
+            return numbering.check(numbering_plan.get(session), number)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def send(self, number: str, text: str, *, trunk: str | None = None, sender_id: str = "") -> Sent:
+        """Send one message now and wait for its outcome, with or without a daemon.
+
+        Returns what became of it; raises BadInput or NotFound where it cannot even be tried.
+        """
+        with self.database.read() as session:
+            plan = numbering_plan.get(session)
+        return send_and_wait(self.database, self.config, plan, number, text, trunk=trunk, sender_id=sender_id)
+
+    def enqueue(self, number: str, text: str, *, trunk: str | None = None, sender_id: str = "") -> int:
+        """Put one message into the outgoing queue for the daemon; returns its id at once."""
+        with self.database.write() as session:
+            trunk_id = trunks.get(session, trunk).id if trunk else None
+            return outbox.enqueue(
+                session,
+                numbering_plan.get(session),
+                number,
+                text,
+                now=time.time(),
+                max_segments=self.config.max_segments,
+                trunk_id=trunk_id,
+                sender_id=sender_id,
+            ).id
+
+    def message(self, message_id: int) -> Message:
+        """One message with its state. Raises NotFound."""
+        with self.database.read() as session:
+            return outbox.get(session, message_id)
+
+    def exclude(self, list_name: str, number: str) -> int:
+        """Exclude a member: nothing is written to it any more. Returns how many queued messages that held back."""
+        with self.database.write() as session:
+            marked = lists.exclude(session, numbering_plan.get(session), list_name, number)
+            return outbox.exclude(session, marked.list_id, marked.number, time.time())
+
+    # -- Asterisk --------------------------------------------------------------------------------------------------
+
+    def harvest(
+        self,
+        list_name: str,
+        *,
+        cdr_url: str = "",
+        filters: cdr.Filters | None = None,
+        dry_run: bool = False,
+        everything: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> harvest.HarvestReport:
+        """Take the mobile numbers of the call records into a list. `cdr_url`: instead of the setting's."""
+        url = cdr_url or self.config.cdr_url
+        if not url:
+            raise BadInput("No call records are configured; set cdr_url, or give --cdr-url.")
+        source = cdr.open_cdr(url, self.config.cdr_table)
+        return self._call(
+            harvest.harvest,
+            dry_run,
+            (list_name, source, filters or cdr.Filters()),
+            {
+                "dry_run": dry_run,
+                "everything": everything,
+                "progress": progress,
+                "overlap": timedelta(hours=self.config.harvest_overlap_hours),
+            },
+        )
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def status(self) -> status.Status:
+        """The daemons alive, every trunk's link, the queue, the running campaigns."""
+        with self.database.read() as session:
+            return status.snapshot(session, time.time(), self.config.heartbeat_seconds)
+
+    def _call(self, verb: Callable[..., Any], reading: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        stack = ExitStack()
+        session = stack.enter_context(self.database.read() if reading else self.database.write())
+        with stack:
+            result = verb(session, *self._plan_first(verb, session, args, kwargs), **self._filled(verb, kwargs))
+            if isinstance(result, Iterator):
+                return _streamed(result, stack.pop_all())
+            return result
+
+    def _plan_first(
+        self, verb: Callable[..., Any], session: Session, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        wants_plan = "plan" in inspect.signature(verb).parameters and "plan" not in kwargs
+        if wants_plan and not (args and isinstance(args[0], Plan)):
+            return (numbering_plan.get(session), *args)
+        return args
+
+    def _filled(self, verb: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        known = {"now": time.time, **{s.name: functools.partial(getattr, self.config, s.name) for s in config.SETTINGS}}
+        wanted = inspect.signature(verb).parameters
+        return {name: value() for name, value in known.items() if name in wanted} | kwargs
+
+
+def _streamed(rows: Iterator[Any], stack: ExitStack) -> Iterator[Any]:
+    with stack:
+        yield from rows
+
+
+def open_pbx(source: str | Path | None = None) -> Pbx:
+    """Open the SMS side of a PBX.
+
+    `source`: a database URL; the path of a configuration file; None: the configuration of this machine. An SQLite
+    file that does not exist, and a database without any table, are set up at once where a URL names them; what a
+    configuration names is set up by `ixxsms init`. Raises ConfigError and DatabaseError.
+    """
+    if source is not None and "://" in str(source):
+        pbx = Pbx(config.with_database(str(source)))
+        sqlite = pbx.database.url.get_backend_name() == "sqlite"
+        if (sqlite and not Path(str(pbx.database.url.database)).exists()) or pbx.database.is_empty():
+            schema.upgrade(pbx.database)
+    else:
+        pbx = Pbx(config.load(Path(source) if source else None))
+    schema.check(pbx.database)
+    return pbx

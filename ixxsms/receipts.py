@@ -1,0 +1,130 @@
+"""Receipts find their messages: by the remote id's normal forms, on the trunk that the message went through."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from ixxsms import outbox
+from ixxsms.events import Receipt
+from ixxsms.models import Message, Segment, UnmatchedReceipt
+from ixxsms.smpp.receipt import remote_id_keys
+
+__all__ = ["forget_old", "match_late", "store"]
+
+_AT_ONCE = 200
+
+
+class _Place(NamedTuple):
+    """What a remote id belongs to: a message, or one segment of a long one (`part` from 1; 0 the whole)."""
+
+    message_id: int
+    part: int
+
+
+def store(session: Session, trunk_id: int, receipts: Sequence[Receipt], now: float) -> None:
+    """Settle the messages that these receipts speak of; a receipt without a message is kept for later."""
+    for at in range(0, len(receipts), _AT_ONCE):
+        unmatched = _apply(session, trunk_id, receipts[at : at + _AT_ONCE], now)
+        if unmatched:
+            session.execute(insert(UnmatchedReceipt), [_row(trunk_id, receipt, now) for receipt in unmatched])
+
+
+def match_late(session: Session, trunk_id: int, remote_ids: Iterable[str], now: float) -> None:
+    """These remote ids have just been accepted: receipts that were faster than the answer wait for them."""
+    keys = {key for remote_id in remote_ids for key in remote_id_keys(remote_id)}
+    if not keys or session.scalar(select(UnmatchedReceipt.id).limit(1)) is None:
+        return
+    waiting = session.scalars(
+        select(UnmatchedReceipt)
+        .where(UnmatchedReceipt.trunk_id == trunk_id, UnmatchedReceipt.remote_key.in_(keys))
+        .order_by(UnmatchedReceipt.id)
+    ).all()
+    _apply(session, trunk_id, [Receipt(r.remote_id, r.delivered, r.stat, r.code, r.number) for r in waiting], now)
+    session.execute(delete(UnmatchedReceipt).where(UnmatchedReceipt.id.in_([row.id for row in waiting])))
+
+
+def forget_old(session: Session, before: float) -> None:
+    """Receipts that nobody waited for."""
+    session.execute(delete(UnmatchedReceipt).where(UnmatchedReceipt.received_at < before))
+
+
+def _row(trunk_id: int, receipt: Receipt, now: float) -> dict[str, object]:
+    return {
+        "trunk_id": trunk_id,
+        "remote_id": receipt.remote_id[:65],
+        "remote_key": outbox.remote_key(receipt.remote_id),
+        "delivered": receipt.delivered,
+        "stat": receipt.stat[:16],
+        "code": receipt.code[:16],
+        "number": receipt.number[:24],
+        "received_at": now,
+    }
+
+
+def _apply(session: Session, trunk_id: int, receipts: Sequence[Receipt], now: float) -> list[Receipt]:
+    """Settle what can be; returns the receipts whose message is not known. A word that is not final changes nothing."""
+    places = _places(session, trunk_id, {key for r in receipts for key in remote_id_keys(r.remote_id)})
+    unmatched: list[Receipt] = []
+    settled: dict[int, bool] = {}
+    parts: dict[_Place, bool] = {}
+    told: dict[int, str] = {}
+    for receipt in receipts:
+        place = next((places[key] for key in remote_id_keys(receipt.remote_id) if key in places), None)
+        if place is None:
+            unmatched.append(receipt)
+        elif receipt.delivered is not None:
+            if not receipt.delivered:
+                told.setdefault(place.message_id, f"{receipt.stat} {receipt.code}".strip())
+            if place.part:
+                parts.setdefault(place, receipt.delivered)
+            else:
+                settled.setdefault(place.message_id, receipt.delivered)
+    settled |= _of_segments(session, parts)
+    outbox.settle(session, settled, told, now)
+    return unmatched
+
+
+def _places(session: Session, trunk_id: int, keys: set[str]) -> dict[str, _Place]:
+    """Where each known key belongs. The newest message has it: an SMSC may begin its numbers again."""
+    whole = session.execute(
+        select(Message.remote_key, func.max(Message.id))
+        .where(Message.remote_key.in_(keys), Message.remote_key.is_not(None), Message.via_trunk_id == trunk_id)
+        .group_by(Message.remote_key)
+    )
+    places = {str(key): _Place(message_id, 0) for key, message_id in whole}
+    segments = session.execute(
+        select(Segment.remote_key, Segment.message_id, Segment.part)
+        .join(Message, Message.id == Segment.message_id)
+        .where(Segment.remote_key.in_(keys), Message.via_trunk_id == trunk_id)
+        .order_by(Segment.message_id)
+    )
+    for key, message_id, part in segments:
+        if key not in places or places[key].message_id <= message_id:
+            places[key] = _Place(message_id, part)
+    return places
+
+
+def _of_segments(session: Session, parts: dict[_Place, bool]) -> dict[int, bool]:
+    """Long messages: delivered when every segment is, undelivered as soon as one is; unnamed while some are silent."""
+    if not parts:
+        return {}
+    table = Segment.__table__
+    session.connection().execute(
+        update(table)  # type: ignore[arg-type]
+        .where(table.c.message_id == bindparam("b_id"), table.c.part == bindparam("b_part"))
+        .values(delivered=bindparam("b_delivered")),
+        [{"b_id": place.message_id, "b_part": place.part, "b_delivered": value} for place, value in parts.items()],
+    )
+    words: dict[int, list[bool | None]] = defaultdict(list)
+    ids = {place.message_id for place in parts}
+    for message_id, delivered in session.execute(
+        select(Segment.message_id, Segment.delivered).where(Segment.message_id.in_(ids))
+    ):
+        words[message_id].append(delivered)
+    undelivered = {message_id: False for message_id, said in words.items() if False in said}
+    return undelivered | {message_id: True for message_id, said in words.items() if all(said)}

@@ -1,0 +1,308 @@
+"""The sender of one trunk: it holds the driver in one hand and the outbox in the other, and nobody else does.
+
+One step: hear what the driver has to say; in one short transaction write that down and claim what fits into the
+window; after the commit, and not before, give the claimed messages to the driver and acknowledge what was stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, trunks
+from ixxsms.config import Config
+from ixxsms.db import Database
+from ixxsms.drivers.base import Driver, Link, TrunkConfig
+from ixxsms.drivers.kinds import open_driver
+from ixxsms.errors import DatabaseError
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission
+from ixxsms.models import Trunk
+from ixxsms.numbering import Plan, digits, national
+from ixxsms.pace import Pace
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the other trunks and at this trunk's own row.
+REFRESH = 0.5
+
+#: Seconds between two reports of a link that has not changed.
+REPORT = 2.0
+
+
+@dataclass
+class Identity:
+    """Which daemon this process is. It changes when others had taken it for dead and it enters itself anew."""
+
+    daemon_id: int
+
+
+class Sender:
+    """Serves one trunk from one thread. `stop()` may be called from any thread.
+
+    `only`: it sends just this message. `alternatives`: the trunks that have their turn after this one, where somebody
+    else decides that; None: it asks the database which trunks may take messages now.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        config: Config,
+        trunk: Trunk,
+        identity: Identity,
+        *,
+        only: int | None = None,
+        alternatives: Collection[int] | None = None,
+        open_driver: Callable[[TrunkConfig], Driver] = open_driver,
+    ) -> None:
+        self.trunk_id, self.name, self.version = trunk.id, trunk.name, trunk.version
+        self.awaiting_receipts = 0
+        self.last_accepted = 0.0
+        self._database, self._config, self._identity, self._only = database, config, identity, only
+        self._trunk = trunk
+        self._driver = open_driver(driver_config(trunk, config))
+        self._asks_receipts = config.receipts and trunk.kind == "smpp"
+        self._pace = Pace(trunk.pace)
+        self._retry = outbox.Retry(config.max_attempts, config.retry_seconds)
+        self._events: list[Event] = []
+        self._owed: set[int] = set()
+        self._asks_neighbours = alternatives is None
+        self._better: frozenset[int] = frozenset()
+        self._others: frozenset[int] = frozenset(alternatives or ())
+        self._plan: Plan | None = None
+        self._backlog = self._stopping = self._store_failed = False
+        self._refreshed = self._reported = 0.0
+        self._told: tuple[Link, str] = (Link.STARTING, "")
+        self._since = time.time()
+        self._sent = 0
+
+    # -- from other threads ----------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Claim nothing more; the thread ends when every answer is in, or after the setting stop_seconds."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    @property
+    def link(self) -> Link:
+        return self._driver.link
+
+    @property
+    def why(self) -> str:
+        return self._driver.why
+
+    @property
+    def owed(self) -> int:
+        """Messages in the driver's hands, or answered but not recorded yet."""
+        return len(self._owed)
+
+    # -- the thread ------------------------------------------------------------------------------------------------
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Serve the trunk until it is told to stop or `until` says so, then wait for the answers owed, and leave."""
+        while not self._stopping and not until():
+            self.step()
+        self._stopping = True
+        deadline = time.monotonic() + self._config.stop_seconds
+        while self._owed and time.monotonic() < deadline:
+            self.step()
+        self._events += self._driver.close()
+        self._record_last()
+
+    def step(self) -> None:
+        """One turn of the loop; a database that fails is waited for, and what was heard is kept until then."""
+        self._hear(self._driver.poll(self._timeout()))
+        try:
+            self._refresh()
+            if self._events or (self._room() >= 1 and (self._backlog or self._look())):
+                self._exchange()
+        except DatabaseError as error:
+            if not self._store_failed:
+                log.error("trunk %s: %s", self.name, error)
+            self._store_failed = True
+            self._hear(self._driver.poll(1.0))
+
+    def _hear(self, events: list[Event]) -> None:
+        self._events += events
+
+    def _timeout(self) -> float:
+        """Seconds to wait for the driver: not at all while there may be more to claim."""
+        if self._backlog and self._room() >= 1:
+            return 0.0
+        return float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
+
+    def _room(self) -> float:
+        if self._stopping or self._plan is None:
+            return 0
+        return min(self._driver.room(), self._pace.allowed(time.monotonic()))
+
+    def _look(self) -> bool:
+        now = time.time()
+        with self._database.read() as session:
+            return outbox.has_work(
+                session, self.trunk_id, self._places(session, now), better=self._better, now=now, only=self._only
+            )
+
+    def _places(self, session: Session, now: float) -> list[outbox.Source]:
+        """The outgoing queue first; then the campaigns, another one first each second, so that all get on."""
+        running = campaigns.sendable(session, self.trunk_id, now) if self._only is None else []
+        turn = int(now) % len(running) if running else 0
+        return [outbox.Source(), *running[turn:], *running[:turn]]
+
+    def _exchange(self) -> None:
+        """Record what was heard, claim what fits, commit; only then write and acknowledge."""
+        room = self._room()
+        with self._database.write() as session:
+            now = time.time()
+            if self._store_failed:
+                # An earlier commit may have reached the database although its answer did not reach us.
+                outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
+            self._record(session, now)
+            claimed = self._claim(session, room, now) if room >= 1 else []
+        self._store_failed = False
+        heard, self._events = self._events, []
+        self._settle(heard)
+        self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
+        self._owed.update(message.id for message in claimed)
+        self._driver.submit([self._submission(message) for message in claimed])
+        self._pace.spend(sum(message.segments for message in claimed))
+        self._driver.acknowledge([event.token for event in heard if isinstance(event, Receipt | Received)])
+
+    def _record(self, session: Session, now: float) -> None:
+        outcomes = [e for e in self._events if isinstance(e, Accepted | Refused | Deferred | InDoubt)]
+        outbox.record(
+            session,
+            self.trunk_id,
+            outcomes,
+            now=now,
+            retry=self._retry,
+            others=self._others,
+            resend_in_doubt=self._config.resend_in_doubt,
+        )
+        accepted = [remote_id for e in outcomes if isinstance(e, Accepted) for remote_id in e.remote_ids]
+        receipts.match_late(session, self.trunk_id, accepted, now)
+        receipts.store(session, self.trunk_id, [e for e in self._events if isinstance(e, Receipt)], now)
+        for event in self._events:
+            if isinstance(event, Received):
+                inbox.store(session, self.trunk_id, event, now)
+            elif isinstance(event, Stopped):
+                trunks.stop(session, self.trunk_id, event.reason)
+
+    def _claim(self, session: Session, room: float, now: float) -> list[outbox.Claimed]:
+        return outbox.claim(
+            session,
+            self.trunk_id,
+            self._identity.daemon_id,
+            self._places(session, now),
+            room=room,
+            better=self._better,
+            now=now,
+            only=self._only,
+        )
+
+    def _settle(self, events: list[Event]) -> None:
+        """Keep our own account of what was recorded."""
+        for event in events:
+            if isinstance(event, Accepted | Refused | Deferred | InDoubt):
+                self._owed.discard(event.message_id)
+            if isinstance(event, Accepted):
+                self._sent += max(1, len(event.remote_ids))
+                self.last_accepted = time.monotonic()
+                self.awaiting_receipts += len(event.remote_ids) if self._asks_receipts else 0
+            elif isinstance(event, Receipt):
+                self.awaiting_receipts -= event.delivered is not None
+            elif isinstance(event, Stopped):
+                log.error("trunk %s has stopped: %s", self.name, event.reason)
+                self._stopping = True
+
+    def _submission(self, message: outbox.Claimed) -> Submission:
+        assert self._plan is not None
+        without = not self._trunk.append_country_code
+        local = national(self._plan, message.number)
+        plain = digits(message.number)
+        return Submission(
+            message_id=message.id,
+            destination=local if without else plain,
+            text=message.text,
+            sender_id=message.sender_id or self._trunk.sender_id,
+            national=without and local != plain,
+            segments=message.segments,
+        )
+
+    # -- the neighbours --------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """See who else may take messages, and let the others see how this link is."""
+        now = time.monotonic()
+        told = (self._driver.link, self._driver.why)
+        if told != self._told or now - self._reported >= REPORT:
+            self._report(told, now)
+        if now - self._refreshed >= REFRESH:
+            self._refreshed = now
+            with self._database.read() as session:
+                self._plan = numbering_plan.get(session)
+                if self._asks_neighbours:
+                    self._better, self._others = neighbours(session, self._trunk, self._config.heartbeat_seconds)
+
+    def _report(self, told: tuple[Link, str], now: float) -> None:
+        if told != self._told:
+            self._since = time.time()
+            log.info("trunk %s is %s%s", self.name, told[0], f": {told[1]}" if told[1] else "")
+        rate = self._sent / (now - self._reported) if self._reported else 0.0
+        with self._database.write() as session:
+            daemons.report_link(
+                session, self._identity.daemon_id, self.trunk_id, told[0], told[1], self._since, rate, len(self._owed)
+            )
+        self._told, self._reported, self._sent = told, now, 0
+
+    def _record_last(self) -> None:
+        """What the driver said when its link ended must not be lost: try for as long as a stop may take."""
+        deadline = time.monotonic() + self._config.stop_seconds
+        while True:
+            try:
+                with self._database.write() as session:
+                    self._record(session, time.time())
+                self._settle(self._events)
+                self._events = []
+                return
+            except DatabaseError as error:
+                if time.monotonic() > deadline:
+                    log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._events), error)
+                    return
+                time.sleep(0.2)
+
+
+def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> tuple[frozenset[int], frozenset[int]]:
+    """The trunks that may take messages now: those of higher priority than this one, and all the others."""
+    living = daemons.alive(session, time.time(), heartbeat_seconds)
+    promising = daemons.promising(daemons.links(session, [daemon.id for daemon in living]))
+    usable = [
+        other
+        for other in trunks.all_trunks(session)
+        if other.active and not other.stopped_reason and other.id in promising and other.id != trunk.id
+    ]
+    better = frozenset(other.id for other in usable if other.priority < trunk.priority)
+    return better, frozenset(other.id for other in usable)
+
+
+def driver_config(trunk: Trunk, config: Config) -> TrunkConfig:
+    """What the trunk's driver is built from."""
+    options: dict[str, Any] = dict(trunk.options)
+    return TrunkConfig(
+        name=trunk.name,
+        kind=trunk.kind,
+        options=options,
+        password=trunk.password,
+        script_dir=Path(config.script_dir),
+        script_timeout=config.script_timeout,
+        response_timeout=config.response_timeout,
+        receipts=config.receipts,
+    )

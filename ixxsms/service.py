@@ -1,0 +1,175 @@
+"""What a daemon does, without its signals: a sender for each active trunk, signs of life, housekeeping."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from ixxsms import campaigns, daemons, outbox, receipts, trunks
+from ixxsms.config import Config
+from ixxsms.db import Database
+from ixxsms.drivers.base import Link
+from ixxsms.errors import DatabaseError, Error
+from ixxsms.models import Trunk
+from ixxsms.sender import Identity, Sender, neighbours
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two turns of the daemon's own loop, and between two rounds of housekeeping.
+TURN = 0.1
+HOUSEKEEPING = 1.0
+
+#: Receipts without a message are kept for a week: some SMSCs send them days later.
+KEEP_RECEIPTS = 7 * 24 * 3600.0
+
+
+class Service:
+    """Serves the outbox from this process. `stop()` may be called from a signal handler: it only sets a flag."""
+
+    def __init__(self, database: Database, config: Config) -> None:
+        self.config = config
+        self._database = database
+        self._identity = Identity(0)
+        self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
+        self._stopping = False
+        self._beat = self._kept = 0.0
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def run(self, drain: bool = False) -> None:
+        """Serve until told to stop; with `drain`, until nothing can be sent now and the receipts are in."""
+        self._enter()
+        try:
+            while not self._stopping:
+                try:
+                    self._turn()
+                    if drain and self._drained():
+                        break
+                except DatabaseError as error:
+                    log.error("%s", error)
+                    time.sleep(1.0)
+                time.sleep(TURN)
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        with self._database.write() as session:
+            active = [trunk.id for trunk in trunks.all_trunks(session) if _usable(trunk)]
+            self._identity.daemon_id = daemons.register(session, active, time.time())
+        self._housekeeping()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if now - self._beat >= self.config.heartbeat_seconds:
+            self._beat = now
+            self._heartbeat()
+        self._match_trunks()
+        if now - self._kept >= HOUSEKEEPING:
+            self._kept = now
+            self._housekeeping()
+
+    def _heartbeat(self) -> None:
+        with self._database.write() as session:
+            if daemons.heartbeat(session, self._identity.daemon_id, time.time()):
+                return
+            log.warning("another daemon took this one for dead; it enters itself anew")
+            self._identity.daemon_id = daemons.register(session, list(self._senders), time.time())
+
+    def _match_trunks(self) -> None:
+        """Start a sender for each active trunk that has none; end those whose trunk changed, stopped or went."""
+        with self._database.read() as session:
+            wanted = {trunk.id: trunk for trunk in trunks.all_trunks(session) if _usable(trunk)}
+        for trunk_id, (sender, thread) in list(self._senders.items()):
+            if not thread.is_alive():
+                del self._senders[trunk_id]
+                self._settle_sender(trunk_id)
+            elif trunk_id not in wanted or wanted[trunk_id].version != sender.version:
+                sender.stop()
+        for trunk_id, trunk in wanted.items():
+            if trunk_id not in self._senders:
+                self._start(trunk)
+
+    def _settle_sender(self, trunk_id: int) -> None:
+        """A sender has ended. What it still held, if it did not end in order, is in doubt."""
+        daemon_id = self._identity.daemon_id
+        with self._database.write() as session:
+            outbox.settle_dead(session, [daemon_id], time.time(), self.config.resend_in_doubt, trunk_id)
+            daemons.remove_link(session, daemon_id, trunk_id)
+
+    def _start(self, trunk: Trunk) -> None:
+        try:
+            sender = Sender(self._database, self.config, trunk, self._identity)
+        except Error as error:  # what was right when the trunk was added may have gone: its script, for example
+            with self._database.write() as session:
+                trunks.stop(session, trunk.id, str(error))
+            log.error("trunk %s has stopped: %s", trunk.name, error)
+            return
+        thread = threading.Thread(target=_guarded, args=(sender,), name=f"trunk {trunk.name}", daemon=True)
+        self._senders[trunk.id] = (sender, thread)
+        thread.start()
+
+    def _housekeeping(self) -> None:
+        now = time.time()
+        with self._database.write() as session:
+            gone = [d.id for d in daemons.dead(session, now, self.config.heartbeat_seconds)]
+            gone = [daemon_id for daemon_id in gone if daemon_id != self._identity.daemon_id]
+            if gone:
+                count = outbox.settle_dead(session, gone, now, self.config.resend_in_doubt)
+                log.warning("%d daemons ended without a word; %d messages were on their way", len(gone), count)
+                for daemon_id in gone:
+                    daemons.forget(session, daemon_id)
+            outbox.new_rounds(session, now)
+            if self.config.message_lifetime_hours:
+                outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
+            campaigns.finish(session, now)
+            receipts.forget_old(session, now - KEEP_RECEIPTS)
+
+    def _drained(self) -> bool:
+        """Nothing is in a driver's hands, no link is about to come up, and no trunk that is up has work."""
+        senders = [sender for sender, _ in self._senders.values()]
+        if any(sender.owed or sender.link is Link.STARTING or sender.stopping for sender in senders):
+            return False
+        now = time.time()
+        with self._database.read() as session:
+            by_id = {trunk.id: trunk for trunk in trunks.all_trunks(session)}
+            for sender in senders:
+                trunk = by_id.get(sender.trunk_id)
+                if trunk is None or sender.link is not Link.UP:
+                    continue
+                better, _ = neighbours(session, trunk, self.config.heartbeat_seconds)
+                places = [outbox.Source(), *campaigns.sendable(session, trunk.id, now)]
+                if outbox.has_work(session, trunk.id, places, better=better, now=now):
+                    return False
+        return not any(self._waits_for_receipts(sender) for sender in senders)
+
+    def _waits_for_receipts(self, sender: Sender) -> bool:
+        patience = self.config.drain_receipt_seconds
+        return sender.awaiting_receipts > 0 and time.monotonic() - sender.last_accepted < patience
+
+    def _leave(self) -> None:
+        """End the senders, each with the answers that it is owed, and strike this daemon off."""
+        for sender, _ in self._senders.values():
+            sender.stop()
+        for _, thread in self._senders.values():
+            thread.join(2 * self.config.stop_seconds + 5)
+        try:
+            self._housekeeping()
+            with self._database.write() as session:
+                outbox.settle_dead(session, [self._identity.daemon_id], time.time(), self.config.resend_in_doubt)
+                daemons.forget(session, self._identity.daemon_id)
+        except DatabaseError as error:
+            log.error("%s", error)
+
+
+def _usable(trunk: Trunk) -> bool:
+    return trunk.active and not trunk.stopped_reason
+
+
+def _guarded(sender: Sender) -> None:
+    try:
+        sender.run()
+    except Exception:
+        log.exception("trunk %s: the sender failed and is started again", sender.name)
+        time.sleep(1.0)

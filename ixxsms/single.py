@@ -1,0 +1,179 @@
+"""Send one message now and wait for its outcome: through the daemon when one is alive, else by binds of our own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from ixxsms import daemons, outbox, trunks
+from ixxsms.config import Config
+from ixxsms.db import Database
+from ixxsms.drivers.base import Link
+from ixxsms.errors import BadInput
+from ixxsms.models import Message, Trunk
+from ixxsms.numbering import Plan
+from ixxsms.sender import Identity, Sender
+from ixxsms.states import OPEN, MessageState
+
+#: Seconds between two looks at the message that the daemon has.
+_LOOK = 0.02
+
+#: After so many seconds a daemon has entered every trunk that it serves.
+_DAEMON_START = 2.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of one message. `state` is a message state; `trunk` the one it went through, or ""."""
+
+    id: int
+    number: str
+    state: str
+    segments: int
+    trunk: str = ""
+    remote_id: str = ""
+    reason: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        return self.state in (MessageState.ACCEPTED, MessageState.DELIVERED, MessageState.UNDELIVERED)
+
+
+def send_and_wait(
+    database: Database,
+    config: Config,
+    plan: Plan,
+    number: str,
+    text: str,
+    *,
+    trunk: str | None = None,
+    sender_id: str = "",
+) -> Sent:
+    """Send one message. What no trunk takes within the setting send_seconds is cancelled, and nothing stays behind.
+
+    Raises BadInput and NotFound for a bad number, text, sender id or trunk.
+    """
+    with database.write() as session:
+        wanted = trunks.get(session, trunk) if trunk else None
+        _check_any_active(session, wanted)
+        message_id = outbox.enqueue(
+            session,
+            plan,
+            number,
+            text,
+            now=time.time(),
+            max_segments=config.max_segments,
+            trunk_id=wanted.id if wanted else None,
+            sender_id=sender_id,
+            urgency=outbox.NOW,
+        ).id
+        served = bool(daemons.alive(session, time.time(), config.heartbeat_seconds))
+    if served:
+        _wait_for_daemon(database, config, message_id, wanted)
+    else:
+        _send_ourselves(database, config, message_id, wanted)
+    return _result(database, message_id)
+
+
+def _check_any_active(session: Session, wanted: Trunk | None) -> None:
+    if wanted is not None and not wanted.active:
+        raise BadInput(f'The trunk "{wanted.name}" is disabled.')
+    if not any(trunk.active for trunk in trunks.all_trunks(session)):
+        raise BadInput("There is no active trunk; run: ixxsms trunk add")
+
+
+def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
+    begun = time.monotonic()
+    while True:
+        waited = time.monotonic() - begun
+        with database.read() as session:
+            state = outbox.get(session, message_id).state
+            if state not in OPEN:
+                return
+            hopeless = _why_none(session, config, wanted) if waited > _DAEMON_START else ""
+        given_up = waited > config.send_seconds
+        if state == MessageState.QUEUED and (hopeless or given_up):
+            with database.write() as session:
+                reason = hopeless or f"no trunk took it within {config.send_seconds:g} seconds"
+                if outbox.cancel(session, message_id, reason, time.time()):
+                    return
+        elif given_up and waited > config.send_seconds + config.response_timeout:
+            return
+        time.sleep(_LOOK)
+
+
+def _why_none(session: Session, config: Config, wanted: Trunk | None) -> str:
+    """Why no trunk can take it: each one's reason; empty while one may."""
+    living = [daemon.id for daemon in daemons.alive(session, time.time(), config.heartbeat_seconds)]
+    views = {view.trunk_id: view for view in daemons.links(session, living)}
+    told = []
+    for trunk in [wanted] if wanted else trunks.all_trunks(session):
+        view = views.get(trunk.id)
+        if view and view.link in (Link.UP, Link.STARTING):
+            return ""
+        told.append(f"{trunk.name}: {(view.why if view else '') or trunk.stopped_reason or 'not active'}")
+    return "; ".join(told)
+
+
+def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
+    """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
+    with database.write() as session:
+        candidates = [wanted] if wanted else [trunk for trunk in trunks.all_trunks(session) if trunk.active]
+        identity = Identity(daemons.register(session, [], time.time()))
+    told = []
+    try:
+        for turn, trunk in enumerate(candidates, 1):
+            left = [other.id for other in candidates[turn:]]
+            sender = Sender(database, config, trunk, identity, only=message_id, alternatives=left)
+            sender.run(until=_enough(database, config, sender, message_id))
+            why = sender.why
+            with database.read() as session:
+                message = outbox.get(session, message_id)
+            if message.state != MessageState.QUEUED:
+                break
+            told.append(f"{trunk.name}: {why or message.reason or 'did not take it in time'}")
+        with database.write() as session:
+            outbox.cancel(session, message_id, "; ".join(told), time.time())
+    finally:
+        with database.write() as session:
+            outbox.settle_dead(session, [identity.daemon_id], time.time(), config.resend_in_doubt)
+            daemons.forget(session, identity.daemon_id)
+
+
+def _enough(database: Database, config: Config, sender: Sender, message_id: int) -> Callable[[], bool]:
+    """Whether this trunk has had its turn: the message is settled or passed on, or the link does not come up."""
+    settled, deadline = _settled(database, message_id), time.monotonic() + config.send_seconds
+
+    def enough() -> bool:
+        if sender.link in (Link.DOWN, Link.STOPPED):
+            return sender.owed == 0
+        return settled() or time.monotonic() > deadline
+
+    return enough
+
+
+def _settled(database: Database, message_id: int) -> Callable[[], bool]:
+    def settled() -> bool:
+        with database.read() as session:
+            message = outbox.get(session, message_id)
+            return message.state not in OPEN or bool(message.reason and message.state == MessageState.QUEUED)
+
+    return settled
+
+
+def _result(database: Database, message_id: int) -> Sent:
+    with database.read() as session:
+        message: Message = outbox.get(session, message_id)
+        via = session.get(Trunk, message.via_trunk_id) if message.via_trunk_id else None
+        return Sent(
+            id=message.id,
+            number=message.number,
+            state=message.state,
+            segments=message.segments,
+            trunk=via.name if via else "",
+            remote_id=message.remote_id or "",
+            reason=message.reason,
+        )

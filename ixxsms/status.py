@@ -1,0 +1,96 @@
+"""What is going on: the daemons alive, every trunk's link, the queue, the running campaigns. It only reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ixxsms import campaigns, daemons, trunks
+from ixxsms.campaigns import CampaignView
+from ixxsms.drivers.base import Link
+from ixxsms.models import Message, Trunk
+from ixxsms.states import CampaignState, MessageState
+
+__all__ = ["snapshot"]
+
+
+@dataclass(frozen=True)
+class DaemonStatus:
+    id: int
+    host: str
+    pid: int
+    started_at: float
+    heartbeat_at: float
+
+
+@dataclass(frozen=True)
+class TrunkStatus:
+    """`link`: up, starting, down, stopped, disabled, or "no daemon". `rate`: segments per second now."""
+
+    name: str
+    kind: str
+    priority: int
+    link: str
+    why: str
+    since: float | None
+    rate: float
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Status:
+    daemons: list[DaemonStatus]
+    trunks: list[TrunkStatus]
+    #: Messages that wait: all of them, and those without a campaign.
+    queued: int
+    outgoing_queue: int
+    in_doubt: int
+    campaigns: list[CampaignView]
+
+
+def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
+    """The state of everything, now."""
+    living = daemons.alive(session, now, heartbeat_seconds)
+    views = daemons.links(session, [daemon.id for daemon in living])
+    queued = Message.state == str(MessageState.QUEUED)
+    return Status(
+        daemons=[DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at) for d in living],
+        trunks=[
+            _trunk_status(trunk, [view for view in views if view.trunk_id == trunk.id], bool(living))
+            for trunk in trunks.all_trunks(session)
+        ],
+        queued=_count(session, queued),
+        outgoing_queue=_count(session, queued & Message.campaign_id.is_(None)),
+        in_doubt=_count(session, Message.state == str(MessageState.IN_DOUBT)),
+        campaigns=campaigns.all_campaigns(session, CampaignState.RUNNING),
+    )
+
+
+def _count(session: Session, condition: object) -> int:
+    return session.scalar(select(func.count()).select_from(Message).where(condition)) or 0  # type: ignore[arg-type]
+
+
+def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool) -> TrunkStatus:
+    """The best link that any daemon has; why it is not up, where none is."""
+    order = [Link.UP, Link.STARTING, Link.DOWN, Link.STOPPED]
+    best = min(views, key=lambda view: order.index(view.link), default=None)
+    if not trunk.active:
+        link, why = "disabled", ""
+    elif trunk.stopped_reason:
+        link, why = str(Link.STOPPED), trunk.stopped_reason
+    elif best is None:
+        link, why = (str(Link.STARTING), "") if any_daemon else ("no daemon", "ixxmassivesms is not running")
+    else:
+        link, why = str(best.link), best.why
+    return TrunkStatus(
+        name=trunk.name,
+        kind=trunk.kind,
+        priority=trunk.priority,
+        link=link,
+        why=why,
+        since=best.since if best else None,
+        rate=sum(view.rate for view in views),
+        in_flight=sum(view.in_flight for view in views),
+    )

@@ -1,0 +1,100 @@
+"""What every test may ask for: a database of each kind, a plan, processes that end with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import servers
+from sqlalchemy import create_engine, text
+
+from ixxsms import numbering_plan, schema
+from ixxsms.db import Database
+from ixxsms.models import Base
+
+KINDS = ("sqlite", "mariadb", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Starts each server once, when a test first asks for it: server("mariadb") is a URL without a database."""
+    started: dict[str, str] = {}
+    with ExitStack() as stack:
+
+        def start(kind: str) -> str:
+            if kind not in started:
+                started[kind] = stack.enter_context(
+                    {"mariadb": servers.mariadb, "postgresql": servers.postgresql}[kind]()
+                )
+            return started[kind]
+
+        def start_or_skip(kind: str) -> str:
+            try:
+                return start(kind)
+            except servers.Missing as missing:
+                if os.environ.get("CI"):
+                    raise
+                pytest.skip(f"not installed; as root: apt-get install {missing}")
+
+        yield start_or_skip
+
+
+@pytest.fixture(scope="session")
+def set_up(server, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """set_up(kind): the URL of a database with our schema, made once; an SQLite one is a file to be copied."""
+    made: dict[str, str] = {}
+
+    def make(kind: str) -> str:
+        if kind not in made:
+            if kind == "sqlite":
+                url = f"sqlite:///{tmp_path_factory.mktemp('template') / 'ixxsms.db'}"
+            else:
+                url = new_database(server(kind), "ixxsms")
+            database = Database(url)
+            schema.upgrade(database)
+            with database.write() as session:
+                numbering_plan.change(session, country="ES")
+            database.close()
+            made[kind] = url
+        return made[kind]
+
+    return make
+
+
+def new_database(server_url: str, name: str) -> str:
+    """Create an empty database on a server; returns its URL."""
+    entry = "/postgres" if server_url.startswith("postgresql") else "/mysql"
+    engine = create_engine(server_url + entry, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server_url}/{name}"
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, set_up, tmp_path: Path) -> str:
+    """An empty database with our schema and a Spanish numbering plan, of each kind in turn."""
+    url = set_up(request.param)
+    if request.param == "sqlite":
+        file = tmp_path / "ixxsms.db"
+        shutil.copy(url.removeprefix("sqlite:///"), file)
+        return f"sqlite:///{file}"
+    database = Database(url)
+    with database.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name != "numbering_plan":
+                session.execute(table.delete())
+    database.close()
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
