@@ -37,10 +37,13 @@ def change(
     """Set the plan: what is not given comes from the country's metadata, else stays as it was. Raises BadInput."""
     row = session.get(NumberingPlan, 1)
     if row is not None and country is None:
+        same_code = country_code is None or country_code.removeprefix("+").removeprefix("00") == row.country_code
+        country = row.country or None if same_code else None
         country_code = row.country_code if country_code is None else country_code
-        mobile_prefixes = row.mobile_prefixes if mobile_prefixes is None else mobile_prefixes
         min_length = row.min_length if min_length is None else min_length
         max_length = row.max_length if max_length is None else max_length
+        if mobile_prefixes is None:
+            mobile_prefixes = _written_out(row, country_code)
     plan = make_plan(country, country_code, mobile_prefixes, min_length, max_length)
     session.merge(
         NumberingPlan(
@@ -54,3 +57,10 @@ def change(
     )
     session.flush()
     return plan
+
+
+def _written_out(row: NumberingPlan, country_code: str) -> str:
+    """The stored prefixes in international form: read again as a person's, 346 would lose its country code."""
+    code = country_code.removeprefix("+").removeprefix("00")
+    stored = row.mobile_prefixes.split(",")
+    return ",".join(prefix if prefix.startswith("+") else f"+{code}{prefix}" for prefix in stored if prefix)

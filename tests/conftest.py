@@ -87,8 +87,8 @@ def database_url(request: pytest.FixtureRequest, set_up, tmp_path: Path) -> str:
     database = Database(url)
     with database.write() as session:
         for table in reversed(Base.metadata.sorted_tables):
-            if table.name != "numbering_plan":
-                session.execute(table.delete())
+            session.execute(table.delete())
+        numbering_plan.change(session, country="ES")
     database.close()
     return url
 
