@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 
+from sqlalchemy.orm import Session
+
 from ixxsms import campaigns, daemons, outbox, receipts, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -127,22 +129,25 @@ class Service:
             receipts.forget_old(session, now - KEEP_RECEIPTS)
 
     def _drained(self) -> bool:
-        """Nothing is in a driver's hands, no link is about to come up, and no trunk that is up has work."""
+        """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""
         senders = [sender for sender, _ in self._senders.values()]
         if any(sender.owed or sender.link is Link.STARTING or sender.stopping for sender in senders):
             return False
         now = time.time()
         with self._database.read() as session:
+            views = daemons.links(session, [self._identity.daemon_id])
+            if {view.trunk_id: view.link for view in views} != {sender.trunk_id: sender.link for sender in senders}:
+                return False
             by_id = {trunk.id: trunk for trunk in trunks.all_trunks(session)}
-            for sender in senders:
-                trunk = by_id.get(sender.trunk_id)
-                if trunk is None or sender.link is not Link.UP:
-                    continue
-                better, _ = neighbours(session, trunk, self.config.heartbeat_seconds)
-                places = [outbox.Source(), *campaigns.sendable(session, trunk.id, now)]
-                if outbox.has_work(session, trunk.id, places, better=better, now=now):
-                    return False
+            up = [by_id[s.trunk_id] for s in senders if s.trunk_id in by_id and s.link is Link.UP]
+            if any(self._has_work(session, trunk, now) for trunk in up):
+                return False
         return not any(self._waits_for_receipts(sender) for sender in senders)
+
+    def _has_work(self, session: Session, trunk: Trunk, now: float) -> bool:
+        better, _ = neighbours(session, trunk, self.config.heartbeat_seconds)
+        places = [outbox.Source(), *campaigns.sendable(session, trunk.id, now)]
+        return outbox.has_work(session, trunk.id, places, better=better, now=now)
 
     def _waits_for_receipts(self, sender: Sender) -> bool:
         patience = self.config.drain_receipt_seconds
