@@ -1,0 +1,189 @@
+"""Outcomes: what becomes of a submitted message when its trunk, its receipt, or nobody has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused
+from ixxsms.models import Campaign, Message, Segment
+from ixxsms.outbox.queue import NOW
+from ixxsms.outbox.steps import chunks, step_each
+from ixxsms.smpp.receipt import remote_id_keys
+from ixxsms.states import MessageState
+
+#: The wait before a new round doubles each time; none is longer than this, in seconds.
+LONGEST_WAIT = 3600.0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What becomes of a deferred message: how often it is tried, and the first wait in seconds."""
+
+    max_attempts: int
+    first_wait: float
+
+
+def record(
+    session: Session,
+    trunk_id: int,
+    outcomes: Sequence[Outcome],
+    *,
+    now: float,
+    retry: Retry,
+    others: Collection[int] = (),
+    resend_in_doubt: bool = False,
+) -> None:
+    """Write the outcomes down. `others`: the other trunks that may take a message now, for what is passed on.
+
+    Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
+    """
+    _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now)
+    _record_refused(session, [o for o in outcomes if isinstance(o, Refused)], now)
+    _record_deferred(session, trunk_id, [o for o in outcomes if isinstance(o, Deferred)], now, retry, others)
+    _record_in_doubt(session, [o for o in outcomes if isinstance(o, InDoubt)], now, resend_in_doubt)
+
+
+def _record_accepted(session: Session, outcomes: list[Accepted], now: float) -> None:
+    step = {"accepted_at": now, "settled_at": None, "code": "", "reason": ""}
+    step_each(
+        session,
+        MessageState.ACCEPTED,
+        [{"b_id": o.message_id, **step, **_remote(o.remote_ids)} for o in outcomes],
+    )
+    _keep_segments(session, outcomes)
+
+
+def _record_refused(session: Session, outcomes: list[Refused], now: float) -> None:
+    step_each(
+        session,
+        MessageState.REFUSED,
+        [{"b_id": o.message_id, "settled_at": now, "code": o.code[:16], "reason": o.reason[:255]} for o in outcomes],
+    )
+
+
+def _record_in_doubt(session: Session, outcomes: list[InDoubt], now: float, resend: bool) -> None:
+    if resend:
+        step_each(
+            session,
+            MessageState.QUEUED,
+            [{"b_id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in outcomes],
+        )
+        return
+    step_each(
+        session,
+        MessageState.IN_DOUBT,
+        [
+            {"b_id": o.message_id, "settled_at": now, "reason": o.reason[:255], **_remote(o.remote_ids)}
+            for o in outcomes
+        ],
+    )
+    _keep_segments(session, outcomes)
+
+
+def _record_deferred(
+    session: Session,
+    trunk_id: int,
+    outcomes: list[Deferred],
+    now: float,
+    retry: Retry,
+    others: Collection[int],
+) -> None:
+    """Pass each on to the next trunk, or let it wait for a new round, or give it up after the last."""
+    by_id = {o.message_id: o for o in outcomes}
+    passed_on, waiting, given_up = [], [], []
+    for ids in chunks(list(by_id)):
+        for row in session.execute(
+            select(Message.id, Message.tried, Message.attempts, Message.urgency, _bound())
+            .outerjoin(Campaign, Campaign.id == Message.campaign_id)
+            .where(Message.id.in_(ids))
+        ):
+            outcome = by_id[row.id]
+            told = {"b_id": row.id, "code": outcome.code[:16], "reason": outcome.reason[:255]}
+            tried = {int(part) for part in row.tried.split(",") if part} | {trunk_id}
+            attempts = row.attempts if outcome.counted else row.attempts - 1
+            if outcome.elsewhere and not row.bound and set(others) - tried:
+                # The round goes on with the next trunk: it counts when it is over.
+                listed = "," + ",".join(map(str, sorted(tried))) + ","
+                passed_on.append({**told, "tried": listed, "not_before": now, "attempts": row.attempts - 1})
+            elif outcome.counted and attempts >= (1 if row.urgency >= NOW else retry.max_attempts):
+                given_up.append({**told, "settled_at": now, "attempts": attempts})
+            else:
+                wait = _wait(outcome, attempts, retry)
+                waiting.append({**told, "tried": "", "not_before": now + wait, "attempts": attempts})
+    step_each(session, MessageState.QUEUED, passed_on)
+    step_each(session, MessageState.QUEUED, waiting)
+    step_each(session, MessageState.REFUSED, given_up)
+
+
+def _bound() -> Any:
+    return func.coalesce(Message.trunk_id, Campaign.trunk_id).label("bound")
+
+
+def _wait(outcome: Deferred, attempts: int, retry: Retry) -> float:
+    if not outcome.counted:
+        return 0.0
+    first = retry.first_wait if outcome.retry_after is None else outcome.retry_after
+    return float(min(LONGEST_WAIT, first * 2 ** max(0, attempts - 1)))
+
+
+def remote_key(remote_id: str) -> str:
+    """The normal form under which receipts look for a remote id."""
+    return next(iter(remote_id_keys(remote_id)), "")[:65]
+
+
+def _remote(remote_ids: tuple[str, ...]) -> dict[str, Any]:
+    first = remote_ids[0][:65] if remote_ids else None
+    return {"remote_id": first, "remote_key": (remote_key(first) or None) if first else None}
+
+
+def _keep_segments(session: Session, outcomes: Iterable[Accepted | InDoubt]) -> None:
+    """The remote ids of the segments of long messages: each segment has a receipt of its own."""
+    segments = [
+        Segment(message_id=o.message_id, part=part, remote_id=remote_id[:65], remote_key=remote_key(remote_id))
+        for o in outcomes
+        if len(o.remote_ids) > 1
+        for part, remote_id in enumerate(o.remote_ids, 1)
+    ]
+    for segment in segments:
+        session.merge(segment)
+
+
+def settle(session: Session, delivered: dict[int, bool], codes: dict[int, str], now: float) -> None:
+    """A receipt's final word on these messages: True delivered, False undelivered."""
+    for target, wanted in ((MessageState.DELIVERED, True), (MessageState.UNDELIVERED, False)):
+        step_each(
+            session,
+            target,
+            [
+                {"b_id": message_id, "settled_at": now, "reason": codes.get(message_id, "")[:255]}
+                for message_id, value in delivered.items()
+                if value is wanted
+            ],
+        )
+
+
+def settle_dead(
+    session: Session, daemon_ids: Sequence[int], now: float, resend_in_doubt: bool, trunk_id: int | None = None
+) -> int:
+    """What dead daemons (or their dead sender of one trunk) had submitted may have left: it is in doubt.
+
+    Returns how many messages that were.
+    """
+    held = select(Message.id).where(Message.daemon_id.in_(daemon_ids))
+    if trunk_id is not None:
+        held = held.where(Message.via_trunk_id == trunk_id)
+    outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
+    _record_in_doubt(session, outcomes, now, resend_in_doubt)
+    return len(outcomes)
+
+
+def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[int]) -> None:
+    """Queue again what this living daemon claimed for the trunk but never got: a commit failed on its way back."""
+    held = session.scalars(select(Message.id).where(Message.daemon_id == daemon_id, Message.via_trunk_id == trunk_id))
+    lost = [{"b_id": message_id} for message_id in held if message_id not in owed]
+    step_each(session, MessageState.QUEUED, lost)

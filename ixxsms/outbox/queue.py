@@ -1,0 +1,99 @@
+"""The queue: how a message gets in, and how it leaves without ever having been sent."""
+
+from __future__ import annotations
+
+from sqlalchemy import literal_column, select, update
+from sqlalchemy.orm import Session
+
+from ixxsms import text as sms_text
+from ixxsms.errors import BadInput
+from ixxsms.models import Campaign, Message
+from ixxsms.numbering import Plan, check, check_sender_id
+from ixxsms.outbox.steps import QUEUED
+from ixxsms.states import MessageState
+
+#: Urgency of a message that somebody waits for: it goes first, and one round over the trunks decides it.
+NOW = 10
+
+#: A message that was passed on to a trunk that has since gone down starts a new round after this many seconds.
+PASSED_ON_FOR = 60.0
+
+
+def enqueue(
+    session: Session,
+    plan: Plan,
+    number: str,
+    text: str,
+    *,
+    now: float,
+    max_segments: int,
+    trunk_id: int | None = None,
+    sender_id: str = "",
+    urgency: int = 0,
+) -> Message:
+    """Put one message into the outgoing queue. Raises BadInput: bad number, empty or too long text, bad sender id."""
+    checked = check(plan, number)
+    if not checked.valid:
+        raise BadInput(f'"{number[:32]}" cannot be written to: {checked.reason}.')
+    message = Message(
+        number=checked.number,
+        text=check_text(text, max_segments),
+        segments=sms_text.segments(text),
+        sender_id=check_sender_id(sender_id) or None,
+        trunk_id=trunk_id,
+        urgency=urgency,
+        state=MessageState.QUEUED,
+        created_at=now,
+    )
+    session.add(message)
+    session.flush()
+    return message
+
+
+def check_text(text: str, max_segments: int) -> str:
+    """The text. Raises BadInput: empty, or more segments than the setting max_segments allows."""
+    if not text.strip():
+        raise BadInput("The text must not be empty.")
+    needed = sms_text.segments(text)
+    if needed > max_segments:
+        raise BadInput(f"The text needs {needed} segments, and {max_segments} are allowed (setting max_segments).")
+    return text
+
+
+def exclude(session: Session, list_id: int, number: str, now: float) -> int:
+    """A member was excluded from its list: what is still queued for it must not go. Returns how many messages."""
+    campaigns = select(Campaign.id).where(Campaign.list_id == list_id)
+    changed = session.execute(
+        update(Message)
+        .where(QUEUED, Message.campaign_id.in_(campaigns), Message.number == number)
+        .values(state=MessageState.EXCLUDED, settled_at=now, reason="excluded from the list")
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
+    """Take a message back. False where it has been claimed or settled already."""
+    changed = session.execute(
+        update(Message)
+        .where(QUEUED, Message.id == message_id)
+        .values(state=MessageState.CANCELLED, settled_at=now, reason=reason[:255])
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def new_rounds(session: Session, now: float) -> None:
+    """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
+    session.execute(
+        update(Message)
+        .where(QUEUED, Message.tried != literal_column("''"), Message.not_before < now - PASSED_ON_FOR)
+        .values(tried="")
+    )
+
+
+def expire(session: Session, before: float, now: float) -> None:
+    """Messages without a campaign that were queued before that time and never left."""
+    session.execute(
+        update(Message)
+        .where(QUEUED, Message.campaign_id.is_(None), Message.created_at < before)
+        .values(state=MessageState.EXPIRED, settled_at=now, reason="no trunk took it in time")
+    )
