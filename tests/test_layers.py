@@ -19,8 +19,8 @@ FLOORS: list[list[set[str]]] = [
     [{"receipts"}, {"campaigns"}, {"harvest"}],
     [{"sender"}],
     [{"service"}, {"single"}, {"status"}],
-    [{"pbx"}],
-    [{"daemon"}, {"cli"}, {"testing"}],
+    [{"pbx"}, {"testing"}],
+    [{"daemon"}, {"cli"}],
 ]
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem not in ("__init__", "__main__"))

@@ -1,0 +1,285 @@
+"""Messages on their way out: cut, queued, put into the window, and settled with exactly one outcome each.
+
+The segments of a message stay together: it is accepted when all are, and where one is refused the others' answers are
+waited for before the outcome is told. Must never know the link: it is told what was written and what came back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+
+from ixxsms import text as gsm
+from ixxsms.errors import BadInput
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission
+from ixxsms.smpp import pdu
+from ixxsms.smpp.address import Plan
+from ixxsms.smpp.backoff import Backoff
+from ixxsms.smpp.status import Class, Status, label, look_up
+from ixxsms.smpp.window import Window
+
+RETRY_AFTER = 30.0  #: seconds before a trunk tries again what it could not take
+PAUSE_FIRST, PAUSE_LAST = 1.0, 60.0  #: seconds that a throttled trunk is silent
+
+
+class _Message:
+    """A message that owes its outcome. `open`: segments whose answer is still to come, written or not."""
+
+    __slots__ = (
+        "begun", "bodies", "destination", "doubt", "failed", "failure", "ids", "message_id", "open", "order",
+        "source", "tail", "taken",
+    )  # fmt: skip
+
+    def __init__(
+        self, message_id: int, order: int, source: bytes, destination: bytes, tail: bytes, bodies: tuple[bytes, ...]
+    ) -> None:
+        self.message_id = message_id
+        self.order = order
+        self.source = source
+        self.destination = destination
+        self.tail = tail
+        self.bodies = bodies
+        self.open = len(bodies)
+        self.ids = [""] * self.open
+        self.taken = 0
+        self.begun = False
+        self.failure: Status | None = None
+        self.failed = 0  # which segment it was, from 0
+        self.doubt = ""
+
+
+#: a segment that waits for its turn
+_Piece = tuple[_Message, int]
+#: a segment in flight: message, index, when it was put into the window, where its last octet stands in the stream
+_Flight = tuple[_Message, int, float, int]
+
+
+@lru_cache(maxsize=512)
+def _cut(text: str, registered_delivery: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """The tail of the submit_sm and the bodies without headers: campaigns send one text to many."""
+    bodies = tuple(gsm.cut(text))
+    coding = 0 if gsm.encoding_of(text) is gsm.Encoding.GSM else 8
+    if len(bodies) > 255:
+        gsm.udh8(0, len(bodies), 1)  # raises BadInput with its sentence
+    return pdu.submit_tail(pdu.UDHI if len(bodies) > 1 else 0, registered_delivery, coding), bodies
+
+
+class Outgoing:
+    """`window` segments at most are unanswered; each is in doubt `response_timeout` seconds after it was written."""
+
+    def __init__(
+        self,
+        window: int,
+        response_timeout: float,
+        *,
+        receipts: bool = True,
+        plan: Plan | None = None,
+        overrides: dict[int, Class] | None = None,
+    ) -> None:
+        self.events: list[Event] = []
+        self.paused = False
+        self.resume_at = float("inf")
+        self.trouble: Status | None = None  #: an answer that concerns the whole trunk (stop, rebind)
+        self.owed = 0
+        self._size = self._limit = window
+        self._timeout = response_timeout
+        self._registered = 1 if receipts else 0
+        self._plan = plan or Plan()
+        self._overrides = overrides or {}
+        self._sources: dict[str, bytes] = {}
+        self._flights: Window[_Flight] = Window()
+        self._pending: deque[_Piece] = deque()
+        self._again: list[_Piece] = []
+        self._pause = Backoff(PAUSE_FIRST, PAUSE_LAST)
+        self._resumed_at = float("-inf")
+        self._sequence = 0
+        self._order = 0
+
+    def next_sequence(self) -> int:
+        self._sequence = self._sequence % pdu.MAX_SEQUENCE + 1
+        return self._sequence
+
+    def room(self) -> int:
+        if self.paused:
+            return 0
+        return max(0, self._limit - len(self._flights) - len(self._pending) - len(self._again))
+
+    def idle(self) -> bool:
+        return not (self._flights or self._pending or self._again)
+
+    def next_deadline(self, sending: bool) -> float:
+        """When `expire` has something to do, or `pump` where it may send; infinity if never."""
+        overdue = self._flights.next_deadline()
+        return min(overdue, self.resume_at) if sending else overdue
+
+    def submit(self, batch: Sequence[Submission]) -> None:
+        """Queue messages. One that can never be put into a PDU is refused."""
+        for submission in batch:
+            self.owed += 1
+            self._order += 1
+            try:
+                source = self._sources.get(submission.sender_id) or self._source(submission.sender_id)
+                destination = self._plan.destination(submission.destination, submission.national)
+                tail, bodies = _cut(submission.text, self._registered)
+            except BadInput as error:
+                self._outcome(Refused(submission.message_id, str(error)))
+                continue
+            message = _Message(submission.message_id, self._order, source, destination, tail, bodies)
+            if message.open == 1:
+                self._pending.append((message, 0))
+            else:
+                self._pending.extend((message, index) for index in range(message.open))
+
+    def _source(self, sender_id: str) -> bytes:
+        if len(self._sources) >= 1000:
+            self._sources.clear()
+        source = self._sources[sender_id] = self._plan.source(sender_id)
+        return source
+
+    def pump(self, now: float, out: bytearray, flushed: int) -> None:
+        """Put what the window has room for into `out`, before which `flushed` octets have left."""
+        if self.paused:
+            if now < self.resume_at:
+                return
+            self._resume(now)
+        pending, room = self._pending, self._limit - len(self._flights)
+        if not pending or room <= 0:
+            return
+        deadline, end, made = now + self._timeout, flushed + len(out), []
+        while pending and room > 0:
+            message, index = pending.popleft()
+            body = message.bodies[index]
+            if len(message.bodies) > 1:
+                body = gsm.udh8(message.order, len(message.bodies), index + 1) + body
+            sequence = self.next_sequence()
+            octets = pdu.submit_sm(sequence, message.source, message.destination, message.tail, body)
+            end += len(octets)
+            self._flights.register(sequence, deadline, (message, index, now, end))
+            message.begun = True
+            made.append(octets)
+            room -= 1
+        out += b"".join(made)
+
+    def answered(self, sequence: int, status: int, body: bytes, now: float) -> bool:
+        """A submit_sm_resp or a generic_nack came. False if it answers nothing that is in flight."""
+        flight = self._flights.complete(sequence)
+        if flight is None:
+            return False
+        message, index, since, _ = flight
+        self._limit = self._size
+        if status == 0:
+            message.ids[index] = pdu.parse_id(body)
+            message.taken += 1
+            if since >= self._resumed_at:
+                self._pause.reset()
+        elif not self._failed(message, index, look_up(status, self._overrides), since, now):
+            return True
+        message.open -= 1
+        if not message.open:
+            self._settle(message)
+        return True
+
+    def _failed(self, message: _Message, index: int, status: Status, since: float, now: float) -> bool:
+        """Note a refusal. False if the segment goes again, so that its answer is still to come."""
+        if status.klass is Class.THROTTLE:
+            self._throttle(since, now)
+            if not message.failure and not message.doubt:
+                message.begun = len(message.bodies) > 1
+                self._again.append((message, index))
+                return False
+        if status.klass in (Class.STOP, Class.REBIND) and self.trouble is None:
+            self.trouble = status
+        if message.failure is None:
+            message.failure, message.failed = status, index
+            self._drop_rest(message)
+        return True
+
+    def _throttle(self, since: float, now: float) -> None:
+        # Of a whole window that is turned down only the first answer makes the pause longer.
+        if not self.paused and since >= self._resumed_at:
+            self.paused, self.resume_at = True, now + self._pause.next()
+
+    def _resume(self, now: float) -> None:
+        self.paused, self.resume_at, self._resumed_at = False, float("inf"), now
+        self._again.sort(key=lambda piece: (piece[0].order, piece[1]))
+        self._pending.extendleft(reversed(self._again))
+        self._again.clear()
+
+    def _drop_rest(self, message: _Message) -> None:
+        """Take the segments that wait out of the queues: the message will not be whole."""
+        if len(message.bodies) == 1:
+            return
+        before = len(self._pending) + len(self._again)
+        self._pending = deque(piece for piece in self._pending if piece[0] is not message)
+        self._again = [piece for piece in self._again if piece[0] is not message]
+        message.open -= before - len(self._pending) - len(self._again)
+
+    def expire(self, now: float) -> None:
+        """What is unanswered for too long is in doubt, and then one segment at a time goes until an answer comes."""
+        for message, _, _, _ in self._flights.expire(now):
+            self._limit = 1
+            message.doubt = f"The SMSC did not answer within {self._timeout:g} seconds."
+            self._drop_rest(message)
+            message.open -= 1
+            if not message.open:
+                self._settle(message)
+
+    def drop_unbegun(self, reason: str) -> None:
+        """The trunk takes no more: hand back what has not begun. The rest of a long message may still follow."""
+        keep: deque[_Piece] = deque()
+        waiting = [*self._again, *self._pending]
+        self._again = []
+        for message, index in waiting:
+            if message.begun:
+                keep.append((message, index))
+            elif index == 0:
+                self._outcome(Deferred(message.message_id, reason, elsewhere=True, counted=False))
+        self._pending = keep
+
+    def lost(self, written: int, reason: str) -> None:
+        """The link is gone; `written` octets of the stream had left. Settle everything."""
+        messages: dict[int, _Message] = {}
+        for message, _, _, end in self._flights.drain():
+            messages[message.order] = message
+            if end <= written:
+                message.doubt = message.doubt or reason
+        messages.update((message.order, message) for message, _ in (*self._again, *self._pending))
+        self._pending.clear()
+        self._again.clear()
+        for message in sorted(messages.values(), key=lambda message: message.order):
+            if message.taken and not message.failure:
+                message.doubt = message.doubt or reason
+            self._settle(message, reason)
+        self.trouble, self.paused, self.resume_at = None, False, float("inf")
+        self._limit = self._size
+
+    def _settle(self, message: _Message, lost: str = "") -> None:
+        failure, count = message.failure, len(message.bodies)
+        if message.doubt:
+            ids = tuple(filter(None, message.ids))
+            where = f" ({message.taken} of {count} segments were accepted)" if count > 1 else ""
+            self._outcome(InDoubt(message.message_id, message.doubt + where, ids))
+        elif failure is not None:
+            self._outcome(self._refusal(message, failure))
+        elif lost:
+            self._outcome(Deferred(message.message_id, lost, elsewhere=True, counted=False))
+        else:
+            self._outcome(Accepted(message.message_id, tuple(message.ids)))
+
+    def _refusal(self, message: _Message, status: Status) -> Refused | Deferred:
+        code, reason, klass = label(status.code), str(status), status.klass
+        count = len(message.bodies)
+        if count > 1:
+            reason = f"segment {message.failed + 1} of {count} refused: {reason}"
+        if klass is Class.PERMANENT or message.taken:
+            # A part of it is on its way: sending the whole again would send that part twice.
+            return Refused(message.message_id, reason, code)
+        if klass is Class.RETRY:
+            return Deferred(message.message_id, reason, code, retry_after=RETRY_AFTER)
+        counted = klass is Class.NEXT
+        return Deferred(message.message_id, reason, code, elsewhere=True, counted=counted)
+
+    def _outcome(self, event: Accepted | Refused | Deferred | InDoubt) -> None:
+        self.owed -= 1
+        self.events.append(event)

@@ -1,0 +1,274 @@
+"""One SMPP 3.4 session of an ESME, over one link after the other: bytes and the time in, events and bytes out.
+
+Whoever holds the socket tells it what happened (`connected`, `receive`, `sent`, `lost`, `tick`), writes what stands in
+`out`, and closes the link once `over` says why. Must never know sockets, clocks or the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from smpplib import consts
+
+from ixxsms.errors import ProtocolError
+from ixxsms.events import Event, Stopped, Submission
+from ixxsms.smpp import incoming, pdu
+from ixxsms.smpp.address import Plan
+from ixxsms.smpp.backoff import Backoff
+from ixxsms.smpp.outgoing import Outgoing
+from ixxsms.smpp.status import Class, Status, look_up
+from ixxsms.smpp.timers import Due, Timers
+
+#: bind answers after which trying on would only lock the account
+LOGIN_ERRORS = {
+    consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID, consts.SMPP_ESME_RINVSYSTYP
+}  # fmt: skip
+LOGIN_TRIES = 3
+LEAVE_WITHIN = 5.0  #: seconds that a trunk which must end waits for the answers that it is owed
+_BIND_ANSWERS = {command | pdu.RESPONSE for command in pdu.BINDS.values()}
+_OVERDUE = {
+    Due.LINK_DEAD: "The SMSC does not answer any more: its enquire_link is overdue.",
+    Due.BIND_OVERDUE: "The SMSC did not answer the login in time.",
+    Due.UNBIND_OVERDUE: "The SMSC did not answer the unbind in time.",
+}
+
+
+class State(Enum):
+    CLOSED = "closed"
+    BINDING = "binding"
+    BOUND = "bound"
+    UNBINDING = "unbinding"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session is built from. Times in seconds; `bind` is trx, tx or rx."""
+
+    user: str
+    password: str = field(default="", repr=False)
+    system_type: str = ""
+    bind: str = "trx"
+    window: int = 10
+    response_timeout: float = 30.0
+    receipts: bool = True
+    enquire_link: float = 30.0
+    answer_timeout: float = 10.0
+    plan: Plan = field(default_factory=Plan)
+    errors: dict[int, Class] = field(default_factory=dict)
+    reconnect: tuple[float, float] = (1.0, 60.0)
+    login_retry: tuple[float, float] = (30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a receipt or an incoming message is acknowledged by: only the link that it came on can take the answer."""
+
+    link: int
+    command: int
+    sequence: int
+
+
+class Session:
+    def __init__(self, settings: Settings) -> None:
+        self.state = State.CLOSED
+        self.out = bytearray()  #: to be written; `sent` takes away what was
+        self.over = ""  #: why the link has to be closed, once it has
+        self.why = ""  #: why the session is not bound
+        self.stopped = ""  #: why it must not be opened again
+        self.retry_in = 0.0  #: seconds to wait before the next link
+        self._settings = settings
+        self._frames = pdu.Frames()
+        self._timers = Timers(settings.enquire_link, settings.answer_timeout)
+        self._outgoing = Outgoing(
+            settings.window,
+            settings.response_timeout,
+            receipts=settings.receipts,
+            plan=settings.plan,
+            overrides=settings.errors,
+        )
+        self._backoff, self._login_backoff = Backoff(*settings.reconnect), Backoff(*settings.login_retry)
+        self._flushed = 0  # octets of this link that were written
+        self._link = 0
+        self._bound_at: float | None = None
+        self._ever_bound = False
+        self._refusals = 0
+        self._refused_now = False
+        self._leaving = ""
+        self._leave_by = float("inf")
+
+    # What the owner asks
+
+    def room(self) -> int:
+        """How many segments it takes now."""
+        open_to = self.state is State.BOUND and not self._leaving and self._settings.bind != "rx"
+        return self._outgoing.room() if open_to else 0
+
+    def in_flight(self) -> int:
+        """How many messages owe their outcome."""
+        return self._outgoing.owed
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do; infinity if never."""
+        outgoing = self._outgoing.next_deadline(sending=self.state is State.BOUND)
+        return min(self._timers.next(), outgoing, self._leave_by)
+
+    # What the owner does
+
+    def connected(self, now: float) -> None:
+        """There is a link: log in on it."""
+        self._link += 1
+        self._flushed, self.over, self._frames = 0, "", pdu.Frames()
+        self.out.clear()
+        self._refused_now, self._bound_at = False, None
+        self.state = State.BINDING
+        settings, sequence = self._settings, self._outgoing.next_sequence()
+        self.out += pdu.bind(settings.bind, sequence, settings.user, settings.password, settings.system_type)
+        self._timers.bind_sent(now)
+
+    def submit(self, batch: Sequence[Submission], now: float) -> None:
+        """Take messages; each gets its outcome, at the latest when the link is lost."""
+        self._outgoing.submit(batch)
+        if self.state is not State.BOUND or self._leaving or self._settings.bind == "rx":
+            self._outgoing.drop_unbegun(self._leaving or self.why or "The trunk is not logged in.")
+        self._pump(now)
+
+    def acknowledge(self, tokens: Iterable[Token]) -> None:
+        """These came and are kept. Those of an earlier link are left: the SMSC sends them again."""
+        if self.state in (State.BOUND, State.UNBINDING):
+            for token in tokens:
+                if token.link == self._link:
+                    self.out += pdu.answer(token.command, 0, token.sequence, b"")
+
+    def sent(self, count: int) -> None:
+        """The first `count` octets of `out` were written."""
+        self._flushed += count
+        del self.out[:count]
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Take what came, in pieces of any size. Never raises: a broken stream sets `over`."""
+        answered = self._outgoing.answered
+        try:
+            for command, status, sequence, body in self._frames.feed(data):
+                if command == pdu.SUBMIT_SM_RESP:
+                    answered(sequence, status, body, now)
+                else:
+                    self._handle(command, status, sequence, body, now)
+        except ProtocolError as error:
+            self.over = str(error)
+        self._timers.heard(now)
+        self._look_at_trouble(now)
+        self._pump(now)
+        return self._take()
+
+    def tick(self, now: float) -> list[Event]:
+        """Do what the time asks for."""
+        due = self._timers.tick(now)
+        if due is Due.ENQUIRE:
+            self.out += pdu.request(pdu.ENQUIRE_LINK, self._outgoing.next_sequence())
+        elif due is not None:
+            self.over = self.over or _OVERDUE[due]
+        self._outgoing.expire(now)
+        self._pump(now)
+        return self._take()
+
+    def leave(self, why: str, now: float, within: float = LEAVE_WITHIN) -> None:
+        """Unbind once what was begun is answered, or after `within` seconds. Takes nothing more."""
+        if self.state is State.BOUND and not self._leaving:
+            self._leaving, self._leave_by = why, now + within
+            self._outgoing.drop_unbegun(why)
+            self._pump(now)
+        elif self.state is State.BINDING:
+            self.over = why
+
+    def lost(self, why: str, now: float) -> list[Event]:
+        """The link is gone, or could not be made. Everything that is unanswered gets its outcome."""
+        self.why = self.stopped or self.over or why
+        self.state, self.over = State.CLOSED, ""
+        self._leaving, self._leave_by = "", float("inf")
+        self._timers.stop()
+        self.out.clear()
+        self._outgoing.lost(self._flushed, self.why)
+        if self._bound_at is not None and now - self._bound_at > self._settings.reconnect[0]:
+            self._backoff.reset()  # a link that falls at once again must not be tried every second
+        self.retry_in = self._login_backoff.next() if self._refused_now else self._backoff.next()
+        self._bound_at, self._refused_now = None, False
+        return self._take()
+
+    # What the other side does
+
+    def _handle(self, command: int, status: int, sequence: int, body: bytes, now: float) -> None:
+        if command in (pdu.DELIVER_SM, pdu.DATA_SM):
+            self._deliver(command, sequence, body)
+        elif command == pdu.ENQUIRE_LINK:
+            self.out += pdu.answer(command, 0, sequence)
+        elif command in _BIND_ANSWERS or (command == pdu.GENERIC_NACK and self.state is State.BINDING):
+            self._bind_answered(status if command != pdu.GENERIC_NACK else status or 0xFF, now)
+        elif command == pdu.GENERIC_NACK:
+            self._outgoing.answered(sequence, status or 0xFF, b"", now)
+        elif command == pdu.UNBIND:
+            self.out += pdu.answer(command, 0, sequence)
+            self.over = "The SMSC ended the session (unbind)."
+        elif command == pdu.UNBIND_RESP:
+            self.over = self._leaving or "The SMSC ended the session."
+        elif not command & pdu.RESPONSE and command not in (pdu.ALERT_NOTIFICATION, pdu.OUTBIND):
+            self.out += pdu.answer(pdu.GENERIC_NACK, consts.SMPP_ESME_RINVCMDID, sequence)
+
+    def _deliver(self, command: int, sequence: int, body: bytes) -> None:
+        if self.state not in (State.BOUND, State.UNBINDING):
+            self.out += pdu.answer(command, consts.SMPP_ESME_RINVBNDSTS, sequence, b"")
+            return
+        message = pdu.parse_message(command, body)
+        if message is None:
+            # Nobody will ever read it: a temporary error would bring it again and again.
+            self.out += pdu.answer(command, consts.SMPP_ESME_RX_P_APPN, sequence, b"")
+            return
+        self._outgoing.events.append(incoming.event(message, Token(self._link, command, sequence)))
+
+    def _bind_answered(self, code: int, now: float) -> None:
+        if self.state is not State.BINDING or self.over:
+            return
+        if code == 0:
+            self.state, self.why = State.BOUND, ""
+            self._bound_at, self._ever_bound, self._refusals = now, True, 0
+            self._login_backoff.reset()
+            self._timers.bound(now)
+            return
+        status = look_up(code)
+        self.over = f"The SMSC refuses the login: {status}."
+        # After a cut the old session may live on at the SMSC for a while, and some say 'bind failed' to that.
+        if code in LOGIN_ERRORS and not (code == consts.SMPP_ESME_RBINDFAIL and self._ever_bound):
+            self._refused_now = True
+            self._refusals += 1
+            if self._refusals >= LOGIN_TRIES:
+                self._stop(f"the SMSC refuses the login: {status}")
+
+    def _look_at_trouble(self, now: float) -> None:
+        status: Status | None = self._outgoing.trouble
+        if status is None or self._leaving or self.over:
+            return
+        if status.klass is Class.STOP:
+            self._stop(f"the SMSC refuses every message: {status}")
+        self.leave(f"The SMSC refuses to go on: {status}.", now)
+
+    def _stop(self, reason: str) -> None:
+        if not self.stopped:
+            self.stopped = reason
+            self._outgoing.events.append(Stopped(reason))
+
+    def _pump(self, now: float) -> None:
+        if self.state is not State.BOUND or self.over:
+            return
+        self._outgoing.pump(now, self.out, self._flushed)
+        if self._leaving and (self._outgoing.idle() or now >= self._leave_by):
+            self.state, self._leave_by = State.UNBINDING, float("inf")
+            self.out += pdu.request(pdu.UNBIND, self._outgoing.next_sequence())
+            self._timers.unbind_sent(now)
+
+    def _take(self) -> list[Event]:
+        events = self._outgoing.events
+        if not events:
+            return []
+        self._outgoing.events = []
+        return events

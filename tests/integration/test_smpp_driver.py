@@ -1,0 +1,367 @@
+"""The SMPP driver against the fake SMSC over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ixxsms.drivers.base import Link, TrunkConfig
+from ixxsms.drivers.smpp import READ_OCTETS, UNWRITTEN_OCTETS, SmppDriver
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission
+from ixxsms.smpp import pdu
+from ixxsms.smpp.receipt import remote_id_keys
+from ixxsms.testing import FakeSMSC
+
+Make = Callable[..., SmppDriver]
+
+
+@pytest.fixture
+def driver() -> Iterator[Make]:
+    """Makes a driver for that port; its other keywords are options."""
+    made: list[SmppDriver] = []
+
+    def make(
+        port: int,
+        *,
+        up: bool = True,
+        receipts: bool = False,
+        response_timeout: float = 30.0,
+        password: str = "secret",
+        reconnect: tuple[float, float] = (0.05, 0.2),
+        login_retry: tuple[float, float] = (0.05, 0.1),
+        **options: Any,
+    ) -> SmppDriver:
+        options = {"host": "127.0.0.1", "port": port, "user": "user", **options}
+        config = TrunkConfig(
+            "t", "smpp", options, password=password, receipts=receipts, response_timeout=response_timeout
+        )
+        opened = SmppDriver(config, reconnect=reconnect, login_retry=login_retry)
+        made.append(opened)
+        if up:
+            until(opened, lambda events: opened.link is Link.UP)
+        return opened
+
+    yield make
+    for opened in made:
+        opened.close()
+
+
+def until(driver: SmppDriver, done: Callable[[list[Event]], bool], timeout: float = 20.0) -> list[Event]:
+    """Poll until it is so."""
+    events: list[Event] = []
+    deadline = time.monotonic() + timeout
+    while not done(events):
+        assert time.monotonic() < deadline, f"it did not happen: {driver.link} {driver.why} {events[-3:]}"
+        events += driver.poll(0.2)
+    return events
+
+
+def message(number: int, text: str = "hello", **fields: Any) -> Submission:
+    return Submission(
+        number, fields.pop("destination", f"3460{number:07d}"), text, fields.pop("sender", "acme"), **fields
+    )
+
+
+def send(driver: SmppDriver, messages: list[Submission]) -> list[Event]:
+    """As the sender does it: what there is room for, until every outcome is there; receipts are acknowledged."""
+    waiting, events, owed = list(messages), [], len(messages)
+    deadline = time.monotonic() + 60
+    while owed and time.monotonic() < deadline:
+        room = driver.room()
+        if room and waiting:
+            driver.submit(waiting[:room])
+            del waiting[:room]
+        new = driver.poll(1.0)
+        owed -= sum(1 for event in new if isinstance(event, Accepted | Refused | Deferred | InDoubt))
+        driver.acknowledge([event.token for event in new if isinstance(event, Receipt | Received)])
+        events += new
+    return events
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.005])
+@pytest.mark.parametrize("window", [10, 100])
+def test_a_thousand_messages_are_each_accepted_once(window: int, latency: float, driver: Make) -> None:
+    with FakeSMSC(latency=latency, receipts=False) as smsc:
+        opened = driver(smsc.port, window=window)
+        events = send(opened, [message(number) for number in range(1000)])
+        assert Counter(event.message_id for event in events) == Counter(range(1000))  # type: ignore[union-attr]
+        assert {type(event) for event in events} == {Accepted}
+        assert {taken.destination for taken in smsc.received} == {message(number).destination for number in range(1000)}
+        assert len(smsc.received) == 1000
+        by_id = {taken.message_id: taken.destination for taken in smsc.received}
+        for event in events:
+            assert isinstance(event, Accepted)
+            assert by_id[event.remote_ids[0]] == message(event.message_id).destination
+        assert (opened.room(), opened.in_flight()) == (window, 0)
+
+
+def test_long_unicode_messages_arrive_letter_by_letter(driver: Make) -> None:
+    texts = [f"{number}: " + "ñandú 😀 ¿qué? " * 12 for number in range(20)] + ["[€] " * 90, "plain"]
+    with FakeSMSC(receipts=False) as smsc:
+        opened = driver(smsc.port, window=7)
+        events = send(opened, [message(number, text) for number, text in enumerate(texts)])
+        assert {type(event) for event in events} == {Accepted}
+        assert sorted(smsc.texts()) == sorted((message(n).destination, text) for n, text in enumerate(texts))
+        first = next(event for event in events if isinstance(event, Accepted) and event.message_id == 0)
+        assert len(first.remote_ids) == 3
+        taken = smsc.received[0]
+        assert (taken.data_coding, taken.esm_class, taken.short_message[:6]) == (8, 0x40, b"\x05\x00\x03\x01\x03\x01")
+
+
+@pytest.mark.parametrize("hex_ids", [False, True])
+def test_receipts_match_and_are_acknowledged_only_when_told(hex_ids: bool, driver: Make) -> None:
+    with FakeSMSC(receipt_stat={"34698": "UNDELIV"}, hex_ids=hex_ids) as smsc:
+        opened = driver(smsc.port, receipts=True)
+        messages = [message(1), message(2, destination="34698000001")]
+        opened.submit(messages)
+        events = until(opened, lambda events: len(events) == 4)
+        receipts = {event.number: event for event in events if isinstance(event, Receipt)}
+        accepted = {event.message_id: event.remote_ids[0] for event in events if isinstance(event, Accepted)}
+        assert receipts["34600000001"].delivered is True
+        assert receipts["34698000001"].delivered is False
+        for sent in messages:
+            key = remote_id_keys(accepted[sent.message_id])[0]
+            assert key in remote_id_keys(receipts[sent.destination].remote_id)
+        smsc.enquire()
+        until(opened, lambda _: smsc.enquire_links_answered == 1)
+        assert smsc.acknowledged == 0
+        opened.acknowledge([receipts["34698000001"].token])
+        until(opened, lambda _: smsc.acknowledged == 1)
+        opened.acknowledge([receipts["34600000001"].token])
+        until(opened, lambda _: smsc.acknowledged == 2)
+
+
+def test_an_sms_from_outside_comes_in_and_is_acknowledged(driver: Make) -> None:
+    with FakeSMSC() as smsc:
+        opened = driver(smsc.port)
+        parts = smsc.deliver("34600000001", "2345", "¿qué? 😀 " * 20)
+        events = until(opened, lambda events: len(events) == parts)
+        received = [event for event in events if isinstance(event, Received)]
+        assert "".join(event.text for event in sorted(received, key=lambda event: event.part)) == "¿qué? 😀 " * 20
+        assert {(event.source, event.destination, event.parts) for event in received} == {
+            ("34600000001", "2345", parts)
+        }
+        opened.acknowledge([event.token for event in received])
+        until(opened, lambda _: smsc.acknowledged == parts)
+
+
+def test_a_wrong_password_says_why_and_is_not_tried_for_ever(driver: Make) -> None:
+    with FakeSMSC(accounts={"user": "right"}) as smsc:
+        opened = driver(smsc.port, up=False, password="wrong")
+        assert (opened.link, opened.room()) == (Link.STARTING, 0)
+        until(opened, lambda _: opened.link is Link.DOWN)
+        assert opened.why == "The SMSC refuses the login: the password is wrong (RINVPASWD, 0x0E)."
+        events = until(opened, lambda _: opened.link is Link.STOPPED)
+        assert events == [Stopped("the SMSC refuses the login: the password is wrong (RINVPASWD, 0x0E)")]
+        assert opened.poll(0.4) == []
+        assert [login.status for login in smsc.logins] == [0x0E] * 3
+
+
+def test_a_long_password_logs_in(driver: Make) -> None:
+    with FakeSMSC(accounts={"user": "0123456789abcdef"}) as smsc:
+        driver(smsc.port, password="0123456789abcdef", system_type="VMA", bind="tx")
+        assert [(login.kind, login.system_type) for login in smsc.logins] == [("tx", "VMA")]
+
+
+def test_a_cut_leaves_in_doubt_what_was_written_and_the_link_comes_back(driver: Make) -> None:
+    with FakeSMSC(mute=True) as smsc:
+        opened = driver(smsc.port, window=5)
+        opened.submit([message(number) for number in range(8)])
+        until(opened, lambda _: len(smsc.received) == 5)
+        smsc.mute = False
+        smsc.drop()
+        events = until(opened, lambda events: len(events) == 8)
+        assert {event.message_id for event in events if isinstance(event, InDoubt)} == set(range(5))
+        assert [event.message_id for event in events if isinstance(event, Deferred) and not event.counted] == [5, 6, 7]
+        until(opened, lambda _: opened.link is Link.UP)
+        assert opened.why == ""
+        (event,) = send(opened, [message(9)])
+        assert isinstance(event, Accepted)
+
+
+def test_an_smsc_that_comes_later_is_found(driver: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    opened = driver(port, up=False)
+    until(opened, lambda _: opened.link is Link.DOWN)
+    assert opened.why == f"The SMSC cannot be reached at 127.0.0.1:{port}: Connection refused."
+    with FakeSMSC(port):
+        until(opened, lambda _: opened.link is Link.UP)
+
+
+def test_a_name_that_does_not_exist_is_told(driver: Make) -> None:
+    opened = driver(2775, up=False, host="no-such-host.invalid")
+    until(opened, lambda _: opened.link is Link.DOWN)
+    assert opened.why.startswith("The SMSC cannot be reached at no-such-host.invalid:2775: ")
+
+
+def test_an_smsc_that_never_answers_the_login_is_left(driver: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        opened = driver(silent.getsockname()[1], up=False)
+        opened._session._timers.answer = 0.1
+        until(opened, lambda _: opened.link is Link.DOWN)
+        assert opened.why == "The SMSC did not answer the login in time."
+
+
+def test_a_server_that_speaks_another_protocol_is_left(driver: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = driver(server.getsockname()[1], up=False)
+        opened.poll(0.0)
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+            until(opened, lambda _: opened.link is Link.DOWN)
+        assert "no SMPP" in opened.why
+
+
+def test_throttling_slows_down_and_loses_nothing(driver: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ixxsms.smpp.outgoing.PAUSE_FIRST", 0.02)
+    with FakeSMSC(throttle_every=10, receipts=False) as smsc:
+        opened = driver(smsc.port, window=10)
+        events = send(opened, [message(number) for number in range(100)])
+        assert Counter(event.message_id for event in events) == Counter(range(100))  # type: ignore[union-attr]
+        assert {type(event) for event in events} == {Accepted}
+        assert smsc.refused >= 10
+        assert len(smsc.received) == 100
+
+
+def test_numbers_are_refused_by_their_prefix(driver: Make) -> None:
+    with FakeSMSC(errors={"34699": 0x0B, "34697": 0x45}) as smsc:
+        opened = driver(smsc.port)
+        events = send(
+            opened, [message(1, destination="34699000001"), message(2, destination="34697000001"), message(3)]
+        )
+        assert Refused(1, "the number is invalid (RINVDSTADR, 0x0B)", "0x0B") in events
+        assert Deferred(2, "the submission failed (RSUBMITFAIL, 0x45)", "0x45", elsewhere=True) in events
+        assert [event.message_id for event in events if isinstance(event, Accepted)] == [3]
+
+
+def test_an_account_without_credit_stops_the_trunk(driver: Make) -> None:
+    with FakeSMSC(errors={"34": 0xB3}) as smsc:
+        opened = driver(smsc.port)
+        events = send(opened, [message(number) for number in range(3)])
+        assert [type(event) for event in events].count(Stopped) == 1
+        assert all(event.elsewhere and not event.counted for event in events if isinstance(event, Deferred))
+        until(opened, lambda _: smsc.unbinds == 1)
+        assert (opened.link, opened.room()) == (Link.STOPPED, 0)
+        assert opened.why == "the SMSC refuses every message: there is no credit (0xB3)"
+        opened.poll(0.3)
+        assert len(smsc.logins) == 1
+
+
+def test_an_answer_that_does_not_come_leaves_the_message_in_doubt(driver: Make) -> None:
+    with FakeSMSC(mute=True) as smsc:
+        opened = driver(smsc.port, response_timeout=0.1)
+        (event,) = send(opened, [message(1)])
+        assert event == InDoubt(1, "The SMSC did not answer within 0.1 seconds.")
+        assert opened.link is Link.UP
+
+
+def test_both_sides_ask_whether_the_link_lives(driver: Make) -> None:
+    with FakeSMSC() as smsc:
+        opened = driver(smsc.port)
+        smsc.enquire()
+        until(opened, lambda _: smsc.enquire_links_answered == 1)
+        timers = opened._session._timers
+        timers.idle, timers.answer = 0.05, 0.1
+        timers.heard(time.monotonic())
+        until(opened, lambda _: smsc.enquire_links >= 2)
+        assert opened.link is Link.UP
+        smsc.dead = True
+        until(opened, lambda _: opened.link is Link.DOWN)
+        assert opened.why == "The SMSC does not answer any more: its enquire_link is overdue."
+
+
+def test_an_unbind_from_the_smsc_is_answered_and_the_link_comes_back(driver: Make) -> None:
+    with FakeSMSC() as smsc:
+        opened = driver(smsc.port)
+        smsc.unbind()
+        until(opened, lambda _: opened.link is Link.DOWN)
+        assert opened.why == "The SMSC ended the session (unbind)."
+        until(opened, lambda _: opened.link is Link.UP)
+        assert len(smsc.logins) == 2
+
+
+def test_closing_unbinds_and_settles_everything(driver: Make) -> None:
+    with FakeSMSC(latency=0.05) as smsc:
+        opened = driver(smsc.port, window=2)
+        opened.submit([message(1), message(2), message(3)])
+        opened.poll(0.0)
+        events = opened.close()
+        assert {event.message_id for event in events if isinstance(event, Accepted)} == {1, 2}
+        assert Deferred(3, "The trunk was closed.", elsewhere=True, counted=False) in events
+        assert smsc.unbinds == 1
+
+
+def test_closing_does_not_wait_longer_than_a_second(driver: Make) -> None:
+    with FakeSMSC(mute=True) as smsc:
+        opened = driver(smsc.port)
+        opened.submit([message(1)])
+        until(opened, lambda _: len(smsc.received) == 1)
+        smsc.dead = True
+        started = time.monotonic()
+        assert opened.close() == [InDoubt(1, "The trunk was closed.")]
+        assert time.monotonic() - started < 1.5
+
+
+def test_closing_what_never_connected_is_quick(driver: Make) -> None:
+    opened = driver(9, up=False)
+    opened.submit([message(1)])
+    started = time.monotonic()
+    (event,) = opened.close()
+    assert isinstance(event, Deferred)
+    assert time.monotonic() - started < 0.5
+
+
+def test_a_poll_returns_as_soon_as_there_is_something(driver: Make) -> None:
+    with FakeSMSC() as smsc:
+        opened = driver(smsc.port)
+        opened.submit([message(1)])
+        started = time.monotonic()
+        assert isinstance(opened.poll(10.0)[0], Accepted)
+        assert time.monotonic() - started < 2
+        started = time.monotonic()
+        assert opened.poll(0.1) == []
+        assert time.monotonic() - started >= 0.09
+
+
+def test_a_peer_that_asks_and_never_listens_does_not_fill_the_memory(driver: Make) -> None:
+    flood = pdu.request(pdu.ENQUIRE_LINK, 1) * 65536
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = driver(server.getsockname()[1], up=False)
+        opened.poll(0.0)
+        peer, _ = server.accept()
+        with peer:
+            opened.poll(0.1)
+            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
+            until(opened, lambda _: opened.link is Link.UP)
+            peer.setblocking(False)
+            for _ in range(2000):
+                try:
+                    peer.send(flood)
+                except BlockingIOError:
+                    if len(opened._session.out) >= UNWRITTEN_OCTETS:
+                        break
+                opened.poll(0.0)
+            assert UNWRITTEN_OCTETS <= len(opened._session.out) <= UNWRITTEN_OCTETS + READ_OCTETS
+
+
+def test_ipv6_and_every_address_of_a_name_are_tried(driver: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        with FakeSMSC(host="::1") as smsc:
+            driver(smsc.port, host="::1")
+            # the name resolves to two addresses, and at the first nobody listens
+            addresses = [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", smsc.port)),
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", smsc.port, 0, 0)),
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(addresses))
+            driver(smsc.port, host="smsc.example")
+            assert len(smsc.logins) == 2
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback: {error}")
