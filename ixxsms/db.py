@@ -134,7 +134,8 @@ def renamed_errors(url: URL) -> Iterator[None]:
 def _name(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(Path(str(url.database)))
-    return f"{url.database} on {url.host or 'localhost'}"
+    server = url.host or "localhost"
+    return f"{url.database} on {server}" if url.database else f"on {server}"
 
 
 def _first_line(error: BaseException | None) -> str:

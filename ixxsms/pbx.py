@@ -18,7 +18,7 @@ from ixxsms import campaigns, config, harvest, inbox, lists, numbering, numberin
 from ixxsms.asterisk import cdr
 from ixxsms.config import Config
 from ixxsms.db import Database
-from ixxsms.errors import BadInput
+from ixxsms.errors import BadInput, DatabaseError
 from ixxsms.models import Message
 from ixxsms.numbering import Check, Plan
 from ixxsms.single import Sent, send_and_wait
@@ -141,24 +141,26 @@ class Pbx:
         filters: cdr.Filters | None = None,
         dry_run: bool = False,
         everything: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> harvest.HarvestReport:
         """Take the mobile numbers of the call records into a list. `cdr_url`: instead of the setting's."""
         url = cdr_url or self.config.cdr_url
         if not url:
             raise BadInput("No call records are configured; set cdr_url, or give --cdr-url.")
         source = cdr.open_cdr(url, self.config.cdr_table)
-        return self._call(
-            harvest.harvest,
-            dry_run,
-            (list_name, source, filters or cdr.Filters()),
-            {
-                "dry_run": dry_run,
-                "everything": everything,
-                "progress": progress,
-                "overlap": timedelta(hours=self.config.harvest_overlap_hours),
-            },
-        )
+        with self.database.read() if dry_run else self.database.write() as session:
+            return harvest.harvest(
+                session,
+                numbering_plan.get(session),
+                list_name,
+                source,
+                filters,
+                dry_run=dry_run,
+                everything=everything,
+                progress=progress,
+                overlap=timedelta(hours=self.config.harvest_overlap_hours),
+                now=time.time(),
+            )
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -185,7 +187,8 @@ class Pbx:
         return args
 
     def _filled(self, verb: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-        known = {"now": time.time, **{s.name: functools.partial(getattr, self.config, s.name) for s in config.SETTINGS}}
+        known: dict[str, Callable[[], Any]] = {"now": time.time}
+        known |= {s.name: functools.partial(getattr, self.config, s.name) for s in config.SETTINGS}
         wanted = inspect.signature(verb).parameters
         return {name: value() for name, value in known.items() if name in wanted} | kwargs
 
@@ -209,5 +212,9 @@ def open_pbx(source: str | Path | None = None) -> Pbx:
             schema.upgrade(pbx.database)
     else:
         pbx = Pbx(config.load(Path(source) if source else None))
-    schema.check(pbx.database)
+    try:
+        schema.check(pbx.database)
+    except DatabaseError:
+        pbx.close()
+        raise
     return pbx

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -128,13 +127,13 @@ def _send_ourselves(database: Database, config: Config, message_id: int, wanted:
         for turn, trunk in enumerate(candidates, 1):
             left = [other.id for other in candidates[turn:]]
             sender = Sender(database, config, trunk, identity, only=message_id, alternatives=left)
-            sender.run(until=_enough(database, config, sender, message_id))
-            why = sender.why
+            enough = _Enough(database, config, sender, message_id)
+            sender.run(until=enough)
             with database.read() as session:
                 message = outbox.get(session, message_id)
             if message.state != MessageState.QUEUED:
                 break
-            told.append(f"{trunk.name}: {why or message.reason or 'did not take it in time'}")
+            told.append(f"{trunk.name}: {enough.why or message.reason or 'it did not take it in time'}")
         with database.write() as session:
             outbox.cancel(session, message_id, "; ".join(told), time.time())
     finally:
@@ -143,25 +142,23 @@ def _send_ourselves(database: Database, config: Config, message_id: int, wanted:
             daemons.forget(session, identity.daemon_id)
 
 
-def _enough(database: Database, config: Config, sender: Sender, message_id: int) -> Callable[[], bool]:
-    """Whether this trunk has had its turn: the message is settled or passed on, or the link does not come up."""
-    settled, deadline = _settled(database, message_id), time.monotonic() + config.send_seconds
+class _Enough:
+    """Whether a trunk has had its turn: the message is settled or passed on, or the link does not come up."""
 
-    def enough() -> bool:
-        if sender.link in (Link.DOWN, Link.STOPPED):
-            return sender.owed == 0
-        return settled() or time.monotonic() > deadline
+    def __init__(self, database: Database, config: Config, sender: Sender, message_id: int) -> None:
+        self._database, self._sender, self._message_id = database, sender, message_id
+        self._deadline = time.monotonic() + config.send_seconds
+        #: Why the link was not up when the turn ended.
+        self.why = ""
 
-    return enough
-
-
-def _settled(database: Database, message_id: int) -> Callable[[], bool]:
-    def settled() -> bool:
-        with database.read() as session:
-            message = outbox.get(session, message_id)
-            return message.state not in OPEN or bool(message.reason and message.state == MessageState.QUEUED)
-
-    return settled
+    def __call__(self) -> bool:
+        if self._sender.link in (Link.DOWN, Link.STOPPED) and not self._sender.owed:
+            self.why = self._sender.why.rstrip(".")
+            return True
+        with self._database.read() as session:
+            message = outbox.get(session, self._message_id)
+        passed_on = message.state == MessageState.QUEUED and bool(message.reason)
+        return message.state not in OPEN or passed_on or time.monotonic() > self._deadline
 
 
 def _result(database: Database, message_id: int) -> Sent:

@@ -23,7 +23,7 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """What a driver is built from. `options` are those of its kind; `password` is kept apart so that no repr shows it."""
+    """What a driver is built from: `options` are those of its kind; no repr shows the password."""
 
     name: str
     kind: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import literal_column, select, update
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,8 @@ NOW = 10
 
 #: A message that was passed on to a trunk that has since gone down starts a new round after this many seconds.
 PASSED_ON_FOR = 60.0
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def enqueue(
@@ -54,6 +58,8 @@ def check_text(text: str, max_segments: int) -> str:
     """The text. Raises BadInput: empty, or more segments than the setting max_segments allows."""
     if not text.strip():
         raise BadInput("The text must not be empty.")
+    if "\0" in text or (not text.isprintable() and _SURROGATE.search(text)):
+        raise BadInput("The text is not valid UTF-8, or has a character that no message can carry.")
     needed = sms_text.segments(text)
     if needed > max_segments:
         raise BadInput(f"The text needs {needed} segments, and {max_segments} are allowed (setting max_segments).")

@@ -25,7 +25,7 @@ def get(session: Session, message_id: int) -> Message:
 def counts(session: Session, campaign_id: int | None) -> dict[str, int]:
     """How many messages of a campaign (None: of the outgoing queue) are in each state; every state is named."""
     found: Any = session.execute(select(Message.state, func.count()).where(_of(campaign_id)).group_by(Message.state))
-    return {str(state): 0 for state in MessageState} | dict(found)
+    return {str(state): 0 for state in MessageState} | dict(found.all())
 
 
 def segments_to_send(session: Session, campaign_id: int | None) -> int:

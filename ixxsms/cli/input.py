@@ -1,0 +1,73 @@
+"""What commands read: texts, passwords and files of numbers, each also from standard input, which is written "-"."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ixxsms.cli.output import progress_bar
+from ixxsms.errors import BadFile, BadInput
+
+if TYPE_CHECKING:
+    from ixxsms.csvfile import Row
+
+
+def read_text(text: str) -> str:
+    """The text of a message; "-" is all of standard input without its last line break."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise BadInput("The text on standard input is not valid UTF-8.") from None
+
+
+def read_password(password: str | None, file: str | None) -> str | None:
+    """The password itself, or the first line of a file; None where neither is given."""
+    if file is None:
+        return password
+    if password is not None:
+        raise BadInput("Give --password or --password-file, not both.")
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode("utf-8").partition("\n")[0].removesuffix("\r")
+    except OSError as error:
+        raise BadFile(f"The file {file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadFile(f"The file {file} is not valid UTF-8.") from None
+
+
+@contextmanager
+def number_file(file: str) -> Iterator[Iterator[Row]]:
+    """The rows of a file of numbers, with a progress bar while they are read."""
+    from ixxsms import csvfile
+
+    with progress_bar("reading") as progress:
+        if file == "-":
+            yield csvfile.rows(sys.stdin.buffer, name="on standard input", progress=progress)
+        else:
+            yield csvfile.rows(file, progress=progress)
+
+
+def moment(text: str) -> datetime | None:
+    """A date, or a date and a time of the day, local; None for an empty text."""
+    if not text.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadInput(f'"{text}" is no date; write 2026-12-31 or "2026-12-31 09:30".') from None
+    return found.astimezone().replace(tzinfo=None) if found.tzinfo else found
+
+
+def hours(first: str | None, last: str | None) -> tuple[str, str] | None:
+    """The hours of --from and --to, which go together."""
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise BadInput("The hours need both --from and --to.")
+    return first, last

@@ -1,0 +1,242 @@
+"""ixxsms trunk."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import ixxsms
+from ixxsms.cli.input import read_password
+from ixxsms.cli.output import Json, clean, print_facts, print_json, print_table, say
+from ixxsms.cli.root import examples, group
+from ixxsms.errors import BadInput, Error
+
+if TYPE_CHECKING:
+    from ixxsms.drivers.base import Driver
+    from ixxsms.models import Trunk
+
+#: Seconds that `trunk test` waits for a link.
+TEST_SECONDS = 10.0
+
+commands = group("trunk", "The configured ways out: SMPP accounts and scripts.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The trunk's name.")]
+Host = Annotated[str | None, typer.Option(help="smpp: host name or address of the SMSC.")]
+Port = Annotated[int | None, typer.Option(help="smpp: TCP port of the SMSC (default 2775).")]
+User = Annotated[str | None, typer.Option(help="smpp: user of the login (system_id).")]
+Password = Annotated[str | None, typer.Option(help="smpp: password; others may see it in the list of processes.")]
+PasswordFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help='The password is the first line of this file; "-" is standard input.')
+]
+SystemType = Annotated[str | None, typer.Option(help="smpp: system type, where the provider gives one.")]
+Bind = Annotated[str | None, typer.Option(metavar="trx|tx|rx", help="smpp: kind of bind (default trx).")]
+Window = Annotated[int | None, typer.Option(help="How many segments or script runs may be under way at a time.")]
+Pace = Annotated[float | None, typer.Option(help="Segments per second; 0 is no limit (default).")]
+SenderId = Annotated[str | None, typer.Option(help="What recipients see: 11 letters and digits, or 14 digits.")]
+Priority = Annotated[int | None, typer.Option(help="1 is tried first (default 1).")]
+AppendCountryCode = Annotated[
+    bool | None,
+    typer.Option(
+        "--append-country-code/--no-append-country-code",
+        help="Whether numbers go out with their country code (default) or national.",
+    ),
+]
+Script = Annotated[str | None, typer.Option(help="script: file name of the script in the script directory, no path.")]
+Inactive = Annotated[bool, typer.Option("--inactive", help="Nothing goes out before it is enabled.")]
+Preset = Annotated[str | None, typer.Option(help="smpp: a provider that is known, for host and port.")]
+
+
+@commands.command(
+    epilog=examples(
+        "ixxsms trunk add provider --kind smpp --host smpp.example.com --user me --password-file secret.txt",
+        "ixxsms trunk add local --kind smpp --preset local --user test --password test",
+        "ixxsms trunk add modem --kind script --script modem.sh --priority 2",
+    )
+)
+def add(
+    name: Name,
+    kind: Annotated[str, typer.Option(metavar="smpp|script", help="What serves it.")],
+    host: Host = None,
+    port: Port = None,
+    user: User = None,
+    password: Password = None,
+    password_file: PasswordFile = None,
+    system_type: SystemType = None,
+    bind: Bind = None,
+    window: Window = None,
+    pace: Pace = None,
+    sender_id: SenderId = None,
+    priority: Priority = None,
+    append_country_code: AppendCountryCode = None,
+    script: Script = None,
+    inactive: Inactive = False,
+    preset: Preset = None,
+) -> None:
+    """Add a trunk. A running ixxmassivesms takes it up by itself."""
+    fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
+    fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
+    fields |= {"append_country_code": append_country_code, "preset": preset}
+    fields |= {"password": read_password(password, password_file)}
+    with ixxsms.open() as pbx:
+        trunk = pbx.trunks.add(name, kind, active=not inactive, **fields)
+    say(
+        f"The trunk {trunk.name} is added{'' if trunk.active else ', inactive'}; try it: ixxsms trunk test {trunk.name}"
+    )
+
+
+@commands.command(
+    epilog=examples("ixxsms trunk edit provider --pace 20 --window 50", "ixxsms trunk edit provider --password-file -")
+)
+def edit(
+    name: Name,
+    host: Host = None,
+    port: Port = None,
+    user: User = None,
+    password: Password = None,
+    password_file: PasswordFile = None,
+    system_type: SystemType = None,
+    bind: Bind = None,
+    window: Window = None,
+    pace: Pace = None,
+    sender_id: SenderId = None,
+    priority: Priority = None,
+    append_country_code: AppendCountryCode = None,
+    script: Script = None,
+    inactive: Inactive = False,
+    preset: Preset = None,
+) -> None:
+    """Change what is given; the rest stays. A running ixxmassivesms takes it up by itself."""
+    fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
+    fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
+    fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
+    fields |= {"active": False if inactive else None}
+    given = _preset(preset) | {field: value for field, value in fields.items() if value is not None}
+    if not given:
+        raise BadInput("There is nothing to change; give at least one option (see --help).")
+    with ixxsms.open() as pbx:
+        trunk = pbx.trunks.edit(name, **given)
+    say(f"The trunk {trunk.name} is changed.")
+
+
+def _preset(name: str | None) -> dict[str, Any]:
+    """What a provider's preset says: in an edit it goes before what the trunk had."""
+    if name is None:
+        return {}
+    from ixxsms.smpp import presets
+
+    return dict(presets.fields(name))
+
+
+@commands.command("list", epilog=examples("ixxsms trunk list", "ixxsms trunk list --json"))
+def list_(as_json: Json = False) -> None:
+    """Show every trunk, the one that is tried first first."""
+    with ixxsms.open() as pbx:
+        trunks = pbx.trunks.all_trunks()
+    if as_json:
+        print_json([_fields(trunk) for trunk in trunks])
+    else:
+        rows = [
+            (t.name, t.kind, str(t.priority), _state(t), t.sender_id, _where(t), t.pace or "no limit") for t in trunks
+        ]
+        columns = ["trunk", "kind", "priority", "state", "sender id", "where", "pace"]
+        print_table(columns, rows, ["trunk", "where", "state"])
+
+
+@commands.command(epilog=examples("ixxsms trunk show provider"))
+def show(name: Name, as_json: Json = False) -> None:
+    """Show a trunk with all its options; never its password."""
+    with ixxsms.open() as pbx:
+        fields = _fields(pbx.trunks.get(name))
+    if as_json:
+        print_json(fields)
+        return
+    fields["password"] = "set" if fields["password"] else "not set"
+    print_facts({field.replace("_", " "): value for field, value in fields.items()})
+
+
+@commands.command(epilog=examples("ixxsms trunk enable provider"))
+def enable(name: Name) -> None:
+    """Let messages go out, also after a trunk stopped by itself."""
+    with ixxsms.open() as pbx:
+        pbx.trunks.set_active(name, True)
+    say(f"The trunk {name} is enabled.")
+
+
+@commands.command(epilog=examples("ixxsms trunk disable provider"))
+def disable(name: Name) -> None:
+    """Let nothing more go out through a trunk."""
+    with ixxsms.open() as pbx:
+        pbx.trunks.set_active(name, False)
+    say(f"The trunk {name} is disabled.")
+
+
+@commands.command(epilog=examples("ixxsms trunk remove provider"))
+def remove(name: Name) -> None:
+    """Remove a trunk. Refused while messages wait for it."""
+    with ixxsms.open() as pbx:
+        pbx.trunks.remove(name)
+    say(f"The trunk {name} is removed.")
+
+
+@commands.command(epilog=examples("ixxsms trunk test provider"))
+def test(name: Name, as_json: Json = False) -> None:
+    """Log in at the SMSC, or check the script; nothing is sent.
+
+    Exit code 1 where that fails.
+    """
+    from ixxsms.drivers.base import Link
+    from ixxsms.drivers.kinds import open_driver
+    from ixxsms.sender import driver_config
+
+    with ixxsms.open() as pbx:
+        trunk = pbx.trunks.get(name)
+        driver = open_driver(driver_config(trunk, pbx.config))
+    try:
+        link = _wait(driver, Link.STARTING)
+        why = driver.why
+    finally:
+        driver.close()
+    if as_json:
+        print_json({"name": trunk.name, "link": link, "why": why})
+    elif link == Link.UP:
+        say(f"The trunk {trunk.name} answers.")
+    if link != Link.UP:
+        raise Error(
+            f"The trunk {trunk.name} does not answer: {why or f'nothing came within {TEST_SECONDS:g} seconds.'}"
+        )
+
+
+def _wait(driver: Driver, starting: str) -> str:
+    """What the link has become, at the latest after TEST_SECONDS."""
+    deadline = time.monotonic() + TEST_SECONDS
+    while driver.link == starting and time.monotonic() < deadline:
+        driver.poll(0.1)
+    return str(driver.link)
+
+
+def _fields(trunk: Trunk) -> dict[str, Any]:
+    return {
+        "name": trunk.name,
+        "kind": trunk.kind,
+        "active": trunk.active,
+        "stopped_reason": trunk.stopped_reason,
+        "priority": trunk.priority,
+        "sender_id": trunk.sender_id,
+        "append_country_code": trunk.append_country_code,
+        "pace": trunk.pace,
+        **trunk.options,
+        "password": bool(trunk.password),
+    }
+
+
+def _state(trunk: Trunk) -> str:
+    if not trunk.active:
+        return "disabled"
+    return f"stopped: {clean(trunk.stopped_reason)}" if trunk.stopped_reason else "active"
+
+
+def _where(trunk: Trunk) -> str:
+    options = trunk.options
+    return str(options["script"]) if "script" in options else f"{options.get('host')}:{options.get('port')}"

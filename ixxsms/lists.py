@@ -1,0 +1,367 @@
+"""Lists of numbers and what is done to them. Verbs take an open session and never commit.
+
+Members are copied into a campaign when it is created: what happens to a list afterwards touches no message. The one
+exception is `exclude`, after which the caller asks `outbox.exclude` to hold back what is still queued.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, Table, case, false, func, or_, select, true, update
+from sqlalchemy import delete as delete_from
+from sqlalchemy.orm import Session
+
+from ixxsms import text as sms_text
+from ixxsms.csvfile import Row
+from ixxsms.db import insert_missing
+from ixxsms.errors import BadFile, BadInput, Duplicate, NotFound
+from ixxsms.models import Campaign, HarvestMark, Member, NumberList
+from ixxsms.names import check_name
+from ixxsms.numbering import Plan, check, checker
+
+__all__ = [
+    "add",
+    "add_many",
+    "all_lists",
+    "create",
+    "delete",
+    "exclude",
+    "export_rows",
+    "get",
+    "import_rows",
+    "include",
+    "known",
+    "members",
+    "show",
+]
+
+#: So many refusals stand in a report; all of them go to `on_refused`.
+KEPT_REFUSALS = 1000
+MAX_SEGMENTS = 10
+
+_BATCH = 10_000
+_IN_ONE_STATEMENT = 2_000
+_COLUMNS = (Member.number, Member.text, Member.excluded, Member.source)
+_SEPARATORS = str.maketrans("", "", " +-./()")
+# No text has them, and a database or the encoding would stumble over them.
+_IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
+
+
+class ListSummary(NamedTuple):
+    """A list as it stands in the table of all lists. `total` includes the excluded ones; seconds since 1970."""
+
+    name: str
+    total: int
+    excluded: int
+    created_at: float
+
+
+class MemberView(NamedTuple):
+    """A member. `text`: its own one or None; `source`: csv, cdr or hand."""
+
+    number: str
+    text: str | None
+    excluded: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class ListView:
+    """A page of a list. `total`: how many members match the filter on all pages together."""
+
+    name: str
+    total: int
+    members: list[MemberView]
+
+
+class Added(NamedTuple):
+    """What came of adding one number: its normal form, and False where it was a member already."""
+
+    number: str
+    added: bool
+
+
+class Marked(NamedTuple):
+    """A member that was excluded or included: what `outbox.exclude` needs."""
+
+    list_id: int
+    number: str
+
+
+class Refusal(NamedTuple):
+    """A row that was not taken: the line where it begins, what stood there (80 characters at most), and why."""
+
+    line: int
+    value: str
+    reason: str
+
+
+@dataclass
+class ImportReport:
+    """What became of the rows: read = added + already + duplicates + refused_total.
+
+    `already`: were members before; `duplicates`: stand in the file more than once; `refused`: the first
+    KEPT_REFUSALS of them.
+    """
+
+    read: int = 0
+    added: int = 0
+    already: int = 0
+    duplicates: int = 0
+    refused_total: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    by_reason: Counter[str] = field(default_factory=Counter)
+
+
+# --- lists
+
+
+def create(session: Session, name: str, *, now: float | None = None) -> NumberList:
+    """Create an empty list. Raises BadInput and Duplicate."""
+    name = check_name(name, "list")
+    if session.scalar(select(NumberList.id).where(NumberList.name == name)) is not None:
+        raise Duplicate(f'There is a list "{name}" already.')
+    created = NumberList(name=name, created_at=_clock(now))
+    session.add(created)
+    session.flush()
+    return created
+
+
+def get(session: Session, name: str) -> NumberList:
+    """The list of that name. Raises NotFound."""
+    found = session.scalar(select(NumberList).where(NumberList.name == name.strip()))
+    if found is None:
+        raise NotFound(f'There is no list "{name.strip()}".')
+    return found
+
+
+def all_lists(session: Session) -> list[ListSummary]:
+    """Every list with its numbers of members, by name."""
+    excluded = func.sum(case((Member.excluded, 1), else_=0))
+    counts = select(Member.list_id, func.count(), excluded).group_by(Member.list_id)
+    per_list = {list_id: (total, int(out)) for list_id, total, out in session.execute(counts)}
+    every = session.scalars(select(NumberList).order_by(NumberList.name))
+    return [ListSummary(each.name, *per_list.get(each.id, (0, 0)), each.created_at) for each in every]
+
+
+def delete(session: Session, name: str) -> None:
+    """Delete a list, its members and its harvest marks. Campaigns that were made from it keep its name."""
+    gone = get(session, name)
+    session.execute(update(Campaign).where(Campaign.list_id == gone.id).values(list_id=None, list_name=gone.name))
+    session.execute(delete_from(HarvestMark).where(HarvestMark.list_id == gone.id))
+    session.execute(delete_from(Member).where(Member.list_id == gone.id))
+    session.delete(gone)
+    session.flush()
+
+
+# --- members
+
+
+def show(session: Session, name: str, filter: str | None = None, limit: int | None = None, offset: int = 0) -> ListView:
+    """A page of a list by number; `filter`: part of the number, or of the own text. Raises NotFound."""
+    chosen = get(session, name)
+    condition = _matching(chosen.id, filter)
+    total = session.scalar(select(func.count()).select_from(Member).where(condition)) or 0
+    page = select(*_COLUMNS).where(condition).order_by(Member.number).limit(limit).offset(offset)
+    return ListView(chosen.name, total, [MemberView(*row) for row in session.execute(page)])
+
+
+def members(session: Session, name: str, filter: str | None = None) -> Iterator[MemberView]:
+    """Stream the members of a list by number, in bounded memory. Raises NotFound, at once."""
+    statement = select(*_COLUMNS).where(_matching(get(session, name).id, filter)).order_by(Member.number)
+    return (MemberView(*row) for row in session.execute(statement, execution_options={"yield_per": 5_000}))
+
+
+def export_rows(session: Session, name: str) -> Iterator[tuple[str, str | None, bool]]:
+    """Stream (number, own text, excluded) of a list by number, in bounded memory. Raises NotFound, at once."""
+    return (member[:3] for member in members(session, name))
+
+
+def add(
+    session: Session,
+    plan: Plan,
+    name: str,
+    number: str,
+    text: str | None = None,
+    *,
+    max_segments: int = MAX_SEGMENTS,
+    now: float | None = None,
+) -> Added:
+    """Add one number by hand; what is a member already stays as it is. Raises NotFound and BadInput."""
+    chosen = get(session, name)
+    found = check(plan, number)
+    text = (text or "").strip() or None
+    if reason := found.reason or _wrong_text(text, max_segments):
+        raise BadInput(f'The number "{number}" cannot be added: {reason}.')
+    return Added(found.number, add_many(session, chosen.id, {found.number: text}, "hand", _clock(now)) == 1)
+
+
+def add_many(session: Session, list_id: int, numbers: Mapping[str, str | None], source: str, now: float) -> int:
+    """Add numbers in normal form with their own texts; members stay as they are. Returns how many were new."""
+    common = {"list_id": list_id, "excluded": False, "source": source, "added_at": now}
+    # In the order of the key the database fills page after page, and two imports cannot lock each other out.
+    rows = [{"number": number, "text": text, **common} for number, text in sorted(numbers.items(), key=_first)]
+    return insert_missing(session, cast(Table, Member.__table__), rows)
+
+
+def known(session: Session, list_id: int, numbers: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Those of the numbers in normal form that are members, each with whether it is excluded."""
+    left = iter(numbers)
+    while some := list(itertools.islice(left, _IN_ONE_STATEMENT)):
+        these = (Member.list_id == list_id) & Member.number.in_(some)
+        for row in session.execute(select(Member.number, Member.excluded).where(these)):
+            yield row[0], row[1]
+
+
+def exclude(session: Session, plan: Plan, name: str, number: str) -> Marked:
+    """Mark a member as not to be written to. Raises NotFound.
+
+    Campaigns that are made from now on leave it out. For those that exist the caller goes on with
+    `outbox.exclude(session, *marked, now)`: only the outbox changes the state of a message.
+    """
+    return _mark(session, plan, name, number, True)
+
+
+def include(session: Session, plan: Plan, name: str, number: str) -> Marked:
+    """Take back an exclusion, for campaigns that are made from now on. Raises NotFound."""
+    return _mark(session, plan, name, number, False)
+
+
+def _mark(session: Session, plan: Plan, name: str, number: str, excluded: bool) -> Marked:
+    chosen = get(session, name)
+    # What the plan does not (or no longer) take may still be a member, as it stands.
+    number = check(plan, number).number or number.strip()
+    this = (Member.list_id == chosen.id) & (Member.number == number)
+    changed = session.execute(update(Member).where(this).values(excluded=excluded))
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        raise NotFound(f'The number {number} is not in the list "{chosen.name}".')
+    return Marked(chosen.id, number)
+
+
+def _matching(list_id: int, filter: str | None) -> ColumnElement[bool]:
+    wanted = (filter or "").strip()
+    digits = wanted.translate(_SEPARATORS)
+    in_number = Member.number.contains(digits, autoescape=True) if digits.isdigit() else false()
+    in_text = Member.text.icontains(wanted, autoescape=True)
+    return (Member.list_id == list_id) & (or_(in_number, in_text) if wanted else true())
+
+
+def _clock(now: float | None) -> float:
+    # Milliseconds: mysqlclient writes 15 digits of a double, and a time is compared with itself below.
+    return round(time.time() if now is None else now, 3)
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+# --- import
+
+
+def import_rows(
+    session: Session,
+    plan: Plan,
+    name: str,
+    rows: Iterable[Row],
+    *,
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
+    on_refused: Callable[[Refusal], None] | None = None,
+    source: str = "csv",
+    max_segments: int = MAX_SEGMENTS,
+    now: float | None = None,
+) -> ImportReport:
+    """Add the rows of a number file to a list, in bounded memory. Raises NotFound; what `rows` raises goes through.
+
+    A number need not be a mobile one: somebody put it there. Of a number that stands in the file twice, or is a
+    member already, the first own text counts. A bad row stops nothing: it goes to `on_refused` and into the report.
+    `strict`: any bad row raises BadFile, when all have been read; the caller rolls back. `progress`: called with the
+    rows read so far, now and then.
+    """
+    chosen = get(session, name)
+    report = ImportReport()
+    count, latest = _extent(session, chosen.id)
+    started = max(_clock(now), round(latest + 0.001, 3))
+    for batch in _batches(_accepted(rows, plan, max_segments, report, on_refused)):
+        if progress:
+            progress(report.read)
+        if strict and report.refused_total:
+            continue
+        added = add_many(session, chosen.id, batch, source, started)
+        there = len(batch) - added
+        already = _older(session, chosen.id, batch, started) if there and count else 0
+        report.added += added
+        report.already += already
+    report.duplicates = report.read - report.added - report.already - report.refused_total
+    if strict and report.refused_total:
+        raise BadFile(_refusal_sentence(report))
+    return report
+
+
+def _accepted(
+    rows: Iterable[Row],
+    plan: Plan,
+    max_segments: int,
+    report: ImportReport,
+    on_refused: Callable[[Refusal], None] | None,
+) -> Iterator[tuple[str, str | None]]:
+    """(number in normal form, own text) of the good rows; counts, and hands on the bad ones."""
+    check_number = checker(plan)
+    for row in rows:
+        report.read += 1
+        found = check_number(row.number)
+        reason = row.problem or found.reason or (row.text and _wrong_text(row.text, max_segments))
+        if not reason:
+            yield found.number, row.text
+            continue
+        refusal = Refusal(row.line, row.number[:80], reason)
+        report.refused_total += 1
+        report.by_reason[reason] += 1
+        if len(report.refused) < KEPT_REFUSALS:
+            report.refused.append(refusal)
+        if on_refused:
+            on_refused(refusal)
+
+
+def _wrong_text(text: str | None, max_segments: int) -> str:
+    if text is None:
+        return ""
+    if _IMPOSSIBLE.search(text):
+        return "text with characters that do not exist"
+    return f"text over {max_segments} segments" if sms_text.segments(text) > max_segments else ""
+
+
+def _batches(pairs: Iterator[tuple[str, str | None]]) -> Iterator[dict[str, str | None]]:
+    while taken := list(itertools.islice(pairs, _BATCH)):
+        taken.reverse()  # a dict keeps the last of equals: the first of the file
+        yield dict(taken)
+
+
+def _extent(session: Session, list_id: int) -> tuple[int, float]:
+    """How many members a list has, and when the latest was added."""
+    statement = select(func.count(), func.max(Member.added_at)).where(Member.list_id == list_id)
+    count, latest = session.execute(statement).one()
+    return count, latest or 0.0
+
+
+def _older(session: Session, list_id: int, numbers: Iterable[str], started: float) -> int:
+    """How many of the numbers were members before this import."""
+    left = iter(numbers)
+    total = 0
+    while some := list(itertools.islice(left, _IN_ONE_STATEMENT)):
+        these = (Member.list_id == list_id) & Member.number.in_(some) & (Member.added_at < started)
+        total += session.scalar(select(func.count()).select_from(Member).where(these)) or 0
+    return total
+
+
+def _refusal_sentence(report: ImportReport) -> str:
+    line, value, reason = report.refused[0]
+    lines = "1 line is" if report.refused_total == 1 else f"{report.refused_total} lines are"
+    return f'Nothing was imported, {lines} refused; the first, line {line}, is "{value}": {reason}.'

@@ -1,0 +1,597 @@
+"""The command line: every command once as it should go, and every refusal as one sentence with nothing half-written.
+
+Most tests call the program's entry inside this process, with everything real but the process; what only a process can
+show (pipes, signals, exit codes as the shell sees them) is shown with processes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import ixxsms as package
+from ixxsms.cli import main
+from ixxsms.testing import FakeSMSC
+
+PROGRAM = (sys.executable, "-m", "ixxsms")
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder with its own configuration, and no database yet."""
+    for name in [name for name in os.environ if name.startswith("IXXSMS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("IXXSMS_CONFIG", str(tmp_path / "etc" / "ixxsms.conf"))
+    monkeypatch.setenv("IXXSMS_DATABASE_URL", f"sqlite:///{tmp_path / 'ixxsms.db'}")
+    monkeypatch.setenv("IXXSMS_SCRIPT_DIR", str(tmp_path / "scripts"))
+    monkeypatch.setenv("IXXSMS_CDR_URL", f"sqlite:///{tmp_path / 'cdr.db'}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Program:
+    """The program inside this process: called like the shell does, through its entry point."""
+
+    def __init__(self, monkeypatch, capsys):
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Ran:
+        self._monkeypatch.setattr(sys, "argv", ["ixxsms", *arguments])
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ran(ended.value.code or 0, *self._capsys.readouterr())
+
+    def done(self, *arguments: str, stdin: bytes = b"") -> str:
+        ran = self(*arguments, stdin=stdin)
+        assert (ran.code, ran.err) == (0, ""), f"ixxsms {' '.join(arguments)}: {ran}"
+        return ran.out
+
+    def json(self, *arguments: str, stdin: bytes = b""):
+        return json.loads(self.done(*arguments, "--json", stdin=stdin))
+
+    def refused(self, *arguments: str, stdin: bytes = b"") -> str:
+        """The one sentence of a command that is refused, and prints nothing else."""
+        ran = self(*arguments, stdin=stdin)
+        assert (ran.code, ran.out) == (1, ""), f"ixxsms {' '.join(arguments)}: {ran}"
+        lines = ran.err.splitlines()
+        assert len(lines) == 1, ran.err
+        assert lines[0].startswith("ixxsms: "), ran.err
+        assert "Traceback" not in ran.err
+        return lines[0].removeprefix("ixxsms: ")
+
+
+@pytest.fixture
+def program(home, monkeypatch, capsys):
+    """The program before `ixxsms init`."""
+    return Program(monkeypatch, capsys)
+
+
+@pytest.fixture
+def ready(program, home, set_up):
+    """The program with a database, a Spanish numbering plan and a script directory."""
+    shutil.copy(set_up("sqlite").removeprefix("sqlite:///"), home / "ixxsms.db")
+    (home / "scripts").mkdir()
+    return program
+
+
+def as_process(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*PROGRAM, *arguments], input=stdin, capture_output=True, timeout=60)
+
+
+def write_script(home: Path, name: str, body: str = 'echo "0;ok;0;0"', mode: int = 0o755) -> None:
+    script = home / "scripts" / name
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(mode)
+
+
+def write_calls(home: Path, *rows: tuple[str, str]) -> None:
+    with closing(sqlite3.connect(home / "cdr.db")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE cdr (AcctId INTEGER PRIMARY KEY, calldate, clid, src, dst, dcontext, billsec, disposition)"
+        )
+        for n, (src, dst) in enumerate(rows):
+            connection.execute(
+                "INSERT INTO cdr (calldate, clid, src, dst, dcontext, billsec, disposition)"
+                " VALUES (?, '', ?, ?, 'from-trunk', '10', 'ANSWERED')",
+                (f"2026-11-10 10:00:{n:02}", src, dst),
+            )
+
+
+# -- the program ---------------------------------------------------------------------------------------------------
+
+
+def test_init_is_done_once_and_says_what_it_did(program, home):
+    first = program.done("init")
+    assert str(home / "etc" / "ixxsms.conf") in first
+    assert "written" in first and "set up" in first and "installed" in first
+    assert os.access(home / "scripts" / "sample", os.X_OK)
+    second = program.done("init")
+    assert second.count("kept") == 2 and "up to date" in second
+    assert oct((home / "etc" / "ixxsms.conf").stat().st_mode & 0o777) == "0o640"
+
+
+def test_init_goes_on_without_a_script_directory(program, monkeypatch):
+    monkeypatch.setenv("IXXSMS_SCRIPT_DIR", "/dev/null/scripts")
+    assert "script_dir" in program.done("init")
+
+
+def test_exit_codes_of_a_process(home, set_up):
+    refused = as_process("status")
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert re.fullmatch(rb"ixxsms: There is no database .*; run: ixxsms init\n", refused.stderr)
+    for arguments in (["nonsense"], ["list", "show"], ["trunk", "add", "x"], ["status", "--nonsense"]):
+        usage = as_process(*arguments)
+        assert (usage.returncode, usage.stdout) == (2, b"")
+        assert usage.stderr.startswith(b"Usage: ixxsms") and b"\nError: " in usage.stderr
+    shutil.copy(set_up("sqlite").removeprefix("sqlite:///"), home / "ixxsms.db")
+    done = as_process("check", "600 123 456", "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout) == {"number": "34600123456", "mobile": True, "valid": True}
+
+
+def test_whoever_stops_reading_ends_the_program_quietly(ready):
+    ready.done("list", "create", "big", "--csv", "-", stdin=b"".join(b"600%06d\n" % n for n in range(20_000)))
+    exporting = subprocess.Popen([*PROGRAM, "list", "export", "big"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert exporting.stdout is not None and exporting.stderr is not None
+    assert exporting.stdout.readline() == b"number,text,excluded\n"
+    exporting.stdout.close()
+    with exporting.stderr:
+        assert exporting.stderr.read() == b""
+    exporting.wait(20)
+
+
+def test_control_c_ends_the_program_quietly_with_130(ready):
+    ready.done("campaign", "create", "long", "--text", "x", "--csv", "-", "--run", stdin=b"600123456\n")
+    with subprocess.Popen([*PROGRAM, "campaign", "show", "long", "--follow"], stderr=subprocess.PIPE) as following:
+        assert following.stderr.readline() == b"long: running, 0 of 1\n"
+        following.send_signal(signal.SIGINT)
+        assert following.stderr.read() == b""
+        assert following.wait(20) == 130
+
+
+def test_the_fake_smsc_a_trunk_test_and_a_single_send(ready, home):
+    record = home / "received.jsonl"
+    fake = [*PROGRAM, "fake-smsc", "--port", "0", "--latency-ms", "1", "--record", str(record)]
+    with subprocess.Popen(fake, stdout=subprocess.PIPE, text=True) as smsc:
+        try:
+            port = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", smsc.stdout.readline()).group(1)
+            assert "port" in ready.refused("fake-smsc", "--port", port)
+            options = ("--kind", "smpp", "--preset", "local", "--port", port, "--user", "me", "--password-file", "-")
+            ready.done("trunk", "add", "fake", *options, stdin=b"pass word\nnothing\n")
+            assert ready.json("trunk", "test", "fake") == {"name": "fake", "link": "up", "why": ""}
+            sent = ready.json("send", "600 123 456", "Hola ñ €")
+            assert (sent["number"], sent["trunk"], sent["segments"]) == ("34600123456", "fake", 1)
+            assert sent["state"] in ("accepted", "delivered")
+            assert smsc.stdout.readline() == "34600123456 from -: Hola ñ €\n"
+            assert "34600123457: " in ready.done("send", "600123457", "-", "--sender-id", "ACME", stdin=b"two\nlines\n")
+            assert smsc.stdout.readline() == "34600123457 from ACME: two lines\n"
+            assert len(record.read_text().splitlines()) == 2
+        finally:
+            smsc.terminate()
+    assert smsc.returncode == 0
+
+
+# -- numbers and texts ---------------------------------------------------------------------------------------------
+
+
+def test_the_numbering_plan(ready):
+    plan = ready.json("numbering", "set", "--country-code", "56", "--mobile-prefixes", "9", "--country", "CL")
+    assert plan == ready.json("numbering", "show")
+    assert (plan["country"], plan["country_code"], plan["mobile_prefixes"]) == ("CL", "56", ["9"])
+    assert "56" in ready.done("numbering", "show")
+    assert ready.json("check", "(9) 1234 5678")["number"] == "56912345678"
+    assert ready.json("numbering", "set", "--max-length", "10")["max_length"] == 10
+    assert "nothing" in ready.refused("numbering", "set")
+    assert "XX" in ready.refused("numbering", "set", "--country", "XX")
+    assert ready.json("numbering", "show")["country"] == "CL"
+
+
+def test_check_answers_with_words_json_and_its_exit_code(ready):
+    assert ready("check", "600123456") == Ran(0, "34600123456: valid, mobile\n", "")
+    assert ready("check", "913334455") == Ran(0, "34913334455: valid, not mobile\n", "")
+    assert ready("check", "anonymous") == Ran(1, "anonymous: not valid, withheld\n", "")
+    answer = ready("check", "101", "--json")
+    assert (answer.code, json.loads(answer.out), answer.err) == (1, {"valid": False, "reason": "too short"}, "")
+
+
+def test_segments_needs_no_database(program):
+    answer = {"encoding": "gsm", "length": 4, "segments": 1, "forced_by": []}
+    assert program.json("segments", "ab€") == answer
+    assert program.json("segments", "-", stdin="ab€\n".encode()) == answer
+    assert program.json("segments", "it’s")["forced_by"] == ["’"]
+    assert "U+2019" in program.done("segments", "it’s")
+    assert "UTF-8" in program.refused("segments", "-", stdin=b"\xff")
+
+
+def test_without_a_numbering_plan_the_sentence_says_what_to_do(program):
+    program.done("init")
+    for arguments in (["numbering", "show"], ["check", "1"], ["list", "create", "a", "--csv", "a.csv"]):
+        assert "ixxsms numbering set" in program.refused(*arguments)
+    assert program.json("list", "list") == []
+
+
+# -- trunks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_trunk_is_added_shown_changed_and_removed(ready, home):
+    write_script(home, "note")
+    ready.done("trunk", "add", "b", "--kind", "script", "--script", "note", "--priority", "2", "--inactive")
+    ready.done(
+        *("trunk", "add", "a", "--kind", "smpp", "--host", "127.0.0.1", "--port", "1", "--user", "me"),
+        *("--password", "S3cret", "--system-type", "VMA", "--bind", "tx", "--window", "5", "--pace", "2.5"),
+        *("--sender-id", "ACME", "--no-append-country-code"),
+    )
+    shown = ready.json("trunk", "show", "a")
+    wanted = {"kind": "smpp", "port": 1, "system_type": "VMA", "bind": "tx", "window": 5, "pace": 2.5, "password": True}
+    wanted |= {"sender_id": "ACME", "append_country_code": False, "active": True, "priority": 1, "user": "me"}
+    assert wanted.items() <= shown.items()
+    assert [trunk["name"] for trunk in ready.json("trunk", "list")] == ["a", "b"]
+    ready.done("trunk", "edit", "a", "--preset", "local", "--window", "7")
+    assert (ready.json("trunk", "show", "a")["port"], ready.json("trunk", "show", "a")["window"]) == (2775, 7)
+    ready.done("trunk", "edit", "a", "--inactive")
+    assert "disabled" in ready.done("trunk", "list")
+    ready.done("trunk", "enable", "a")
+    assert ready.json("trunk", "show", "a")["active"] is True
+    ready.done("trunk", "disable", "a")
+    for output in (ready.done("trunk", "show", "a"), ready.done("trunk", "list"), ready.done("status")):
+        assert "S3cret" not in output
+    ready.done("trunk", "test", "b")
+    ready.done("trunk", "remove", "a")
+    assert [trunk["name"] for trunk in ready.json("trunk", "list")] == ["b"]
+
+
+def test_a_trunk_that_cannot_be_is_refused_and_not_added(ready, home):
+    write_script(home, "note")
+    write_script(home, "plain", mode=0o644)
+    write_script(home, "open", mode=0o757)
+    script = ("trunk", "add", "new", "--kind", "script", "--script")
+    assert "not a path" in ready.refused(*script, "../note")
+    assert "not a path" in ready.refused(*script, str(home / "scripts" / "note"))
+    assert "no script" in ready.refused(*script, "missing")
+    assert "chmod +x" in ready.refused(*script, "plain")
+    assert "chmod o-w" in ready.refused(*script, "open")
+    assert '"script"' in ready.refused("trunk", "add", "new", "--kind", "smpp", "--host", "h", "--script", "note")
+    assert '"host"' in ready.refused(*script, "note", "--host", "h")
+    smpp = ("trunk", "add", "new", "--kind", "smpp")
+    assert "host name" in ready.refused(*smpp)
+    assert "carrier" in ready.refused("trunk", "add", "new", "--kind", "carrier")
+    assert "preset" in ready.refused(*smpp, "--preset", "nobody")
+    assert "sender id" in ready.refused(*smpp, "--host", "h", "--sender-id", "far too long a name")
+    assert "priority" in ready.refused(*smpp, "--host", "h", "--priority", "0")
+    assert "bind" in ready.refused(*smpp, "--host", "h", "--bind", "both")
+    assert "port" in ready.refused(*smpp, "--host", "h", "--port", "99999")
+    assert "not both" in ready.refused(*smpp, "--host", "h", "--password", "x", "--password-file", "y")
+    assert "cannot be read" in ready.refused(*smpp, "--host", "h", "--password-file", "missing")
+    assert ready.json("trunk", "list") == []
+    ready.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+    assert "already" in ready.refused("trunk", "add", "note", "--kind", "script", "--script", "note")
+    assert "nothing to change" in ready.refused("trunk", "edit", "note")
+    for verb in ("show", "enable", "disable", "remove", "test"):
+        assert ready.refused("trunk", verb, "nobody") == 'There is no trunk "nobody".'
+
+
+def test_a_trunk_that_does_not_answer_says_why(ready, home):
+    with FakeSMSC(accounts={"me": "right"}) as smsc:
+        where = ("--kind", "smpp", "--host", "127.0.0.1", "--port", str(smsc.port))
+        ready.done("trunk", "add", "wrong", *where, "--user", "me", "--password", "wr0ng")
+        sentence = ready.refused("trunk", "test", "wrong")
+        assert "password" in sentence.lower() and "wr0ng" not in sentence
+        assert "password" in ready.refused("send", "600123456", "x").lower()
+    answer = ready("trunk", "test", "wrong", "--json")
+    assert (answer.code, json.loads(answer.out)["link"]) == (1, "down")
+    write_script(home, "gone")
+    ready.done("trunk", "add", "gone", "--kind", "script", "--script", "gone")
+    (home / "scripts" / "gone").unlink()
+    assert "no script" in ready.refused("trunk", "test", "gone")
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+NUMBERS = "móvil;texto\n600123001;\n600123002;Hola, señor €\n+34 600 123 001;dup\nanonymous;\n6.00123456E+8;\n\n"
+
+
+def test_a_list_is_filled_from_files_by_hand_and_from_standard_input(ready, home):
+    (home / "n.csv").write_text(NUMBERS, encoding="latin-1", errors="replace")
+    created = ready.json("list", "create", "clients", "--csv", "n.csv")
+    report = created["import"]
+    assert {"rows_read": 5, "new": 2, "already_there": 0, "duplicates": 1, "refused": 2}.items() <= report.items()
+    assert report["refused_rows"][0] == {"line": 5, "value": "anonymous", "reason": "withheld"}
+    told = ready.done("list", "import", "clients", "n.csv")
+    assert re.search(r"^already there +2$", told, re.M) and re.search(r"^ +5 +anonymous +withheld$", told, re.M)
+    assert ready.json("list", "import", "clients", "-", stdin=b"600123003\r\n")["new"] == 1
+    ready.done("list", "add", "clients", "600 123 004", "--text", "propio")
+    assert ready.json("list", "add", "clients", "600123004") == {
+        "name": "clients",
+        "number": "34600123004",
+        "added": False,
+    }
+    ready.done("list", "exclude", "clients", "+34600123004")
+    shown = ready.json("list", "show", "clients")
+    assert (shown["name"], shown["total"], len(shown["members"])) == ("clients", 4, 4)
+    assert shown["members"][3] == {"number": "34600123004", "text": "propio", "excluded": True, "source": "hand"}
+    assert ready.json("list", "show", "clients", "--filter", "3004")["total"] == 1
+    assert "… and 3 more" in ready.done("list", "show", "clients", "--limit", "1")
+    ready.done("list", "include", "clients", "600123004")
+    assert ready.json("list", "show", "clients", "--filter", "propio")["members"][0]["excluded"] is False
+    assert [(row["name"], row["total"], row["excluded"]) for row in ready.json("list", "list")] == [("clients", 4, 0)]
+    assert "clients" in ready.done("list", "list")
+
+
+def test_an_export_is_imported_again_as_it_was(ready, home):
+    ready.done("list", "create", "a", "--csv", "-", stdin=b'600123001,"=1+1, ""x""\nb"\n+447911123456,\n')
+    ready.done("list", "exclude", "a", "600123001")
+    exported = ready.done("list", "export", "a")
+    assert list(csv.reader(io.StringIO(exported))) == [
+        ["number", "text", "excluded"],
+        ["+447911123456", "", "no"],
+        ["34600123001", '=1+1, "x"\nb', "yes"],
+    ]
+    ready.done("list", "export", "a", "a.csv")
+    assert (home / "a.csv").read_text() == exported
+    ready.done("list", "create", "b", "--csv", "a.csv")
+    texts = {member["number"]: member["text"] for member in ready.json("list", "show", "b")["members"]}
+    assert texts == {"+447911123456": None, "34600123001": '=1+1, "x"\nb'}
+    ready.done("list", "delete", "a")
+    assert [row["name"] for row in ready.json("list", "list")] == ["b"]
+
+
+def test_what_cannot_be_done_with_lists_leaves_nothing_half_done(ready, home):
+    (home / "n.csv").write_text(NUMBERS)
+    (home / "binary.csv").write_bytes(bytes(range(256)) * 10)
+    assert "cannot be read" in ready.refused("list", "create", "new", "--csv", "missing.csv")
+    assert "cannot be read" in ready.refused("list", "create", "new", "--csv", str(home))
+    assert "binary" in ready.refused("list", "create", "new", "--csv", "binary.csv")
+    assert "no numbers" in ready.refused("list", "create", "new", "--csv", "-")
+    assert ready.json("list", "list") == []
+    ready.done("list", "create", "old")
+    assert "already" in ready.refused("list", "create", "old", "--csv", "n.csv")
+    assert "2 lines are refused" in ready.refused("list", "import", "old", "n.csv", "--strict")
+    assert ready.json("list", "show", "old")["total"] == 0
+    assert "too short" in ready.refused("list", "add", "old", "12")
+    assert "not in the list" in ready.refused("list", "exclude", "old", "600123456")
+    assert "cannot be written" in ready.refused("list", "export", "old", str(home / "no" / "where"))
+    assert "empty" in ready.refused("list", "create", " ")
+    for arguments in (["show"], ["delete"], ["export"], ["import", "n.csv"], ["add", "600123456"], ["exclude", "1"]):
+        assert ready.refused("list", arguments[0], "nobody", *arguments[1:]) == 'There is no list "nobody".'
+    assert not (home / "nobody").exists()
+
+
+# -- harvest -------------------------------------------------------------------------------------------------------
+
+CALLS = [("600100001", "912345678"), ("0034600100001", "912345678"), ("anonymous", "9"), ("101", "600100003")]
+
+
+def test_a_harvest_takes_only_what_is_new(ready, home):
+    write_calls(home, *CALLS)
+    dry = ready.json("harvest", "callers", "--dry-run")
+    assert (dry["dry_run"], dry["rows_read"], dry["new"]) == (True, 4, 2)
+    report = ready.json("harvest", "callers")
+    assert (report["rows_read"], report["new"], report["already_there"]) == (4, 2, 0)
+    assert ready.json("list", "show", "callers")["total"] == 2
+    assert ready.json("harvest", "callers")["new"] == 0
+    assert re.search(r"^new +0$", ready.done("harvest", "callers", "--all"), re.M)
+    only = ("--direction", "out", "--since", "2026-11-10", "--until", "2026-11-11 00:00", "--disposition", "ANSWERED")
+    more = ("--min-billsec", "5", "--min-calls", "1", "--context", "from-trunk")
+    assert ready.json("harvest", "out", *only, *more)["new"] == 1
+
+
+def test_a_list_is_created_from_the_call_records(ready, home):
+    write_calls(home, *CALLS)
+    assert ready.json("list", "create", "callers", "--cdr")["harvest"]["new"] == 2
+    assert {member["source"] for member in ready.json("list", "show", "callers")["members"]} == {"cdr"}
+
+
+def test_call_records_that_cannot_be_read_leave_no_list(ready, home, monkeypatch):
+    for url in (f"sqlite:///{home / 'missing.db'}", "nonsense://x", str(home / "Master.csv")):
+        monkeypatch.setenv("IXXSMS_CDR_URL", url)
+        ready.refused("list", "create", "callers", "--cdr")
+        ready.refused("harvest", "callers")
+    sqlite3.connect(home / "empty.db").close()
+    ready.refused("harvest", "callers", "--cdr-url", f"sqlite:///{home / 'empty.db'}")
+    monkeypatch.setenv("IXXSMS_CDR_URL", "")
+    assert "cdr_url" in ready.refused("harvest", "callers")
+    assert "cdr_url" in ready.refused("list", "create", "callers", "--cdr")
+    write_calls(home, *CALLS)
+    url = f"sqlite:///{home / 'cdr.db'}"
+    for wrong in (["--since", "yesterday"], ["--until", "31/12/2026"], ["--direction", "up"]):
+        ready.refused("harvest", "callers", "--cdr-url", url, *wrong)
+    assert ready.json("list", "list") == []
+
+
+# -- campaigns -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clients(ready):
+    """Three members: one excluded, one with its own text."""
+    ready.done("list", "create", "clients", "--csv", "-", stdin="600100001\n600100002;=Hola ñ\n600100003\n".encode())
+    ready.done("list", "exclude", "clients", "600100003")
+    return ready
+
+
+def test_a_campaign_from_its_creation_to_its_end(clients, home):
+    write_script(home, "note")
+    clients.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+    created = clients.json("campaign", "create", "spring", "--text", "Hola [x]", "--list", "clients", "--trunk", "note")
+    assert created == {"name": "spring", "state": "paused", "total": 3, "segments": 2}
+    clients.done("campaign", "edit", "spring", "--text", "Adiós", "--from", "20:00", "--to", "02:00")
+    clients.done("campaign", "edit", "spring", "--start", "2020-01-01 09:30")
+    shown = clients.json("campaign", "show", "spring")
+    assert (shown["text"], shown["hours"], shown["start_at"][:16]) == ("Adiós", "20:00-02:00", "2020-01-01T09:30")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", shown["created_at"])
+    clients.done("campaign", "edit", "spring", "--from", "00:00", "--to", "24:00")
+    assert "running" in clients.done("campaign", "resume", "spring")
+    assert [view["name"] for view in clients.json("campaign", "list", "--state", "running")] == ["spring"]
+    service = subprocess.run([sys.executable, "-m", "ixxsms.daemon", "--drain"], capture_output=True, timeout=60)
+    assert service.returncode == 0, service.stderr
+    shown = clients.json("campaign", "show", "spring")
+    assert (shown["state"], shown["total"], shown["done"], shown["progress"]) == ("finished", 3, 3, 1.0)
+    assert (shown["states"]["accepted"], shown["states"]["excluded"], shown["time_left_seconds"]) == (2, 1, None)
+    rows = clients.json("campaign", "numbers", "spring")
+    assert [(row["number"], row["state"], row["trunk"]) for row in rows] == [
+        ("34600100001", "accepted", "note"),
+        ("34600100002", "accepted", "note"),
+        ("34600100003", "excluded", ""),
+    ]
+    rows = list(csv.DictReader(io.StringIO(clients.done("campaign", "numbers", "spring", "--csv"))))
+    assert [row["text"] for row in rows] == ["", "'=Hola ñ", ""]
+    assert clients.json("campaign", "numbers", "spring", "--state", "refused") == []
+    assert "34600100001  accepted" in clients.done("campaign", "numbers", "spring", "--limit", "1")
+    assert "finished" in clients("campaign", "show", "spring", "--follow").err
+    clients.done("campaign", "delete", "spring")
+    assert [view["name"] for view in clients.json("campaign", "list")] == ["outgoing queue"]
+
+
+def test_a_campaign_from_a_file_and_a_list(clients, home):
+    (home / "n.csv").write_text("600100001;Suyo\n600100003\n600100009\nanonymous\n")
+    options = ("--list", "clients", "--csv", "n.csv", "--from", "08:00", "--to", "20:00", "--run")
+    told = clients.done("campaign", "create", "both", "--text", "-", *options, stdin=b"Hola\n")
+    assert "running: 4 numbers, 3 segments to send" in told and "anonymous" in told
+    states = {row["number"]: row["state"] for row in clients.json("campaign", "numbers", "both")}
+    assert states["34600100003"] == "excluded"
+    held = clients.json("list", "exclude", "clients", "600100001")
+    assert held["held_back"] == 1
+    assert "paused" in clients.done("campaign", "stop", "both")
+    assert "both" in clients.done("campaign", "list")
+
+
+def test_what_cannot_be_done_with_campaigns_leaves_nothing_half_done(clients, home):
+    create = ("campaign", "create", "new", "--list", "clients", "--text")
+    assert "empty" in clients.refused(*create, "")
+    assert "empty" in clients.refused(*create, "-", stdin=b"\n")
+    assert "segments" in clients.refused(*create, "x" * 5000)
+    for day in ("tomorrow", "2026-13-01", "2026-02-30 10:00"):
+        assert "no date" in clients.refused(*create, "x", "--start", day)
+    for first, last in (("25:00", "26:00"), ("8", "9"), ("08:60", "09:00"), ("ocho", "nueve")):
+        assert "no time of the day" in clients.refused(*create, "x", "--from", first, "--to", last)
+    assert "leave no time" in clients.refused(*create, "x", "--from", "08:00", "--to", "08:00")
+    assert "both" in clients.refused(*create, "x", "--from", "08:00")
+    assert "sender id" in clients.refused(*create, "x", "--sender-id", "ñ")
+    assert "no trunk" in clients.refused(*create, "x", "--trunk", "nobody")
+    assert "no list" in clients.refused("campaign", "create", "new", "--text", "x", "--list", "nobody")
+    assert "list or a file" in clients.refused("campaign", "create", "new", "--text", "x")
+    assert "cannot be read" in clients.refused("campaign", "create", "new", "--text", "x", "--csv", "missing.csv")
+    assert "valid number" in clients.refused("campaign", "create", "new", "--text", "x", "--csv", "-", stdin=b"1\n2\n")
+    assert "already" in clients.refused("campaign", "create", "outgoing queue", "--text", "x", "--list", "clients")
+    assert [view["name"] for view in clients.json("campaign", "list")] == ["outgoing queue"]
+    assert [row["name"] for row in clients.json("list", "list")] == ["clients"]
+    clients.done("campaign", "create", "old", "--text", "x", "--list", "clients", "--run")
+    assert "already" in clients.refused("campaign", "create", "old", "--text", "x", "--list", "clients")
+    assert "paused" in clients.refused("campaign", "edit", "old", "--text", "y")
+    assert "stop it first" in clients.refused("campaign", "delete", "old")
+    assert "nothing to change" in clients.refused("campaign", "edit", "old")
+    assert "no state" in clients.refused("campaign", "list", "--state", "nonsense")
+    assert "no state" in clients.refused("campaign", "numbers", "old", "--state", "nonsense")
+    assert "always there" in clients.refused("campaign", "delete", "outgoing queue")
+    for verb in ("show", "numbers", "stop", "resume", "delete"):
+        assert clients.refused("campaign", verb, "nobody") == 'There is no campaign "nobody".'
+
+
+# -- messages ------------------------------------------------------------------------------------------------------
+
+
+def test_the_outgoing_queue(ready, home):
+    write_script(home, "note")
+    ready.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+    first = ready.json("send", "600123456", "uno", "--queue")
+    assert first == {"id": first["id"], "state": "queued"}
+    assert "Queued as message" in ready.done("send", "600123457", "dos", "--queue")
+    rows = ready.json("outbox")
+    assert [(row["number"], row["text"]) for row in rows] == [("34600123457", "dos"), ("34600123456", "uno")]
+    assert ready.json("outbox", "--limit", "1", "--state", "queued") == rows[:1]
+    assert "34600123456  queued" in ready.done("outbox")
+    assert ready.json("campaign", "list")[0]["total"] == 2
+    assert "no state" in ready.refused("outbox", "--state", "nonsense")
+    status = ready.json("status")
+    assert (status["daemons"], status["queued"], status["outgoing_queue"], status["in_doubt"]) == ([], 2, 2, 0)
+    assert [(trunk["name"], trunk["link"]) for trunk in status["trunks"]] == [("note", "no daemon")]
+    assert ready.done("status").startswith("No ixxmassivesms is alive")
+
+
+def test_a_send_that_is_not_accepted_says_so(ready, home):
+    assert "no active trunk" in ready.refused("send", "600123456", "x")
+    assert "too short" in ready.refused("send", "12", "x", "--queue")
+    write_script(home, "refusing", 'echo "7;no such\tnumber;0;1"')
+    write_script(home, "silent", "exit 0")
+    ready.done("trunk", "add", "refusing", "--kind", "script", "--script", "refusing")
+    ready.done("trunk", "add", "silent", "--kind", "script", "--script", "silent", "--priority", "2")
+    assert "too short" in ready.refused("send", "12", "x")
+    assert "empty" in ready.refused("send", "600123456", " ")
+    assert "no trunk" in ready.refused("send", "600123456", "x", "--trunk", "nobody")
+    assert "sender id" in ready.refused("send", "600123456", "x", "--sender-id", "far too long a name")
+    assert ready.json("outbox") == []
+    refused = ready.refused("send", "600123456", "x", "--trunk", "refusing")
+    assert refused == "The message to 34600123456 was refused: no such number."
+    answer = ready("send", "600123456", "x", "--trunk", "silent", "--json")
+    assert (answer.code, json.loads(answer.out)["state"]) == (1, "in_doubt")
+    assert "in doubt, it may have been sent" in answer.err
+
+
+def test_a_value_that_is_not_utf8_is_refused(ready, home):
+    write_script(home, "note")
+    ready.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+    assert "UTF-8" in ready.refused("send", "600123456", "\udcff", "--queue")
+    assert "printable" in ready.refused("list", "create", "\udcff")
+
+
+# -- configuration and database ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "nonsense://host/db", "sqlite://", "sqlite:////dev/null/ixxsms.db", "oracle+nonsense://host/db"],
+)
+def test_a_wrong_database_url_is_one_sentence(program, monkeypatch, url):
+    monkeypatch.setenv("IXXSMS_DATABASE_URL", url)
+    program.refused("status")
+    program.refused("init")
+
+
+def test_a_database_url_never_shows_its_password(program, monkeypatch):
+    monkeypatch.setenv("IXXSMS_DATABASE_URL", "nonsense://me:s3cret@host/db")
+    assert "s3cret" not in program.refused("status")
+    monkeypatch.setenv("IXXSMS_DATABASE_URL", "mysql://me:s3cret@host:port/db")
+    assert "s3cret" not in program.refused("init")
+
+
+def test_a_file_that_is_no_database_is_one_sentence(program, home):
+    (home / "ixxsms.db").write_text("this is not a database at all, it is a text " * 50)
+    assert "cannot be used" in program.refused("status")
+    assert "cannot be used" in program.refused("init")
+
+
+def test_a_broken_configuration_is_one_sentence(program, home, monkeypatch):
+    monkeypatch.delenv("IXXSMS_DATABASE_URL")
+    assert "ixxsms init" in program.refused("status")
+    (home / "etc").mkdir()
+    for text in ("nonsense", "[ixxsms]\nnonsense = 1\n", "[ixxsms]\nmax_segments = many\n", "[ixxsms]\n"):
+        (home / "etc" / "ixxsms.conf").write_text(text)
+        program.refused("status")
+
+
+def test_the_version(program):
+    assert program.done("--version") == f"ixxsms {package.__version__}\n"

@@ -1,0 +1,87 @@
+"""What --help says, the names that are promised, and how quickly the program starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from ixxsms.cli import app
+
+PROMISED = {
+    "init": "",
+    "numbering show": "",
+    "numbering set": "--country --country-code --mobile-prefixes --min-length --max-length",
+    "check": "",
+    "segments": "",
+    "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
+    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset",
+    "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
+    " --priority --append-country-code --no-append-country-code --script --inactive --preset",
+    **dict.fromkeys(["trunk list", "trunk show", "trunk test"], "--json"),
+    **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
+    "list create": "--csv --cdr",
+    "list import": "--strict",
+    "list add": "--text",
+    **dict.fromkeys(["list exclude", "list include", "list export", "list delete"], ""),
+    "list show": "--filter --limit",
+    "list list": "",
+    "harvest": "--cdr-url --since --until --direction --disposition --did --min-billsec --min-calls --context"
+    " --dry-run --all",
+    "campaign create": "--text --list --csv --sender-id --trunk --start --from --to --run",
+    "campaign list": "--state",
+    "campaign show": "--follow",
+    "campaign numbers": "--state --csv --limit",
+    "campaign edit": "--text --start --from --to",
+    **dict.fromkeys(["campaign stop", "campaign resume", "campaign delete"], ""),
+    "send": "--trunk --sender-id --queue",
+    "outbox": "--state --limit",
+    "status": "",
+    "fake-smsc": "--port --latency-ms --receipts --no-receipts --record",
+}
+
+#: Commands that only change something, and say so in one line.
+SHOWING_NOTHING = {"init", "list include", "list export", "list delete", "fake-smsc", "campaign edit"}
+SHOWING_NOTHING |= {f"trunk {verb}" for verb in ("add", "edit", "enable", "disable", "remove")}
+SHOWING_NOTHING |= {f"campaign {verb}" for verb in ("stop", "resume", "delete")}
+
+
+def commands():
+    found = {}
+
+    def walk(command, words):
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, [*words, name])
+        if not hasattr(command, "commands"):
+            found[" ".join(words)] = command
+
+    walk(typer.main.get_command(app), [])
+    return found
+
+
+COMMANDS = commands()
+
+
+def test_the_commands_are_the_promised_ones():
+    assert set(COMMANDS) == set(PROMISED)
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_a_command_has_its_options_its_help_and_examples(name):
+    command = COMMANDS[name]
+    options = [flag for p in command.params for flag in [*p.opts, *p.secondary_opts] if flag.startswith("--")]
+    assert set(PROMISED[name].split()) <= set(options)
+    assert ("--json" in options) is (name not in SHOWING_NOTHING)
+    summary = command.help.split("\n")[0]
+    assert summary.endswith(".") and len(summary) < 100
+    assert all(parameter.help for parameter in command.params)
+    assert f"  ixxsms {name}" in command.epilog
+
+
+def test_starting_loads_nothing_that_is_slow():
+    heavy = ["sqlalchemy", "phonenumbers", "alembic", "rich", "smpplib", "ixxsms.pbx", "ixxsms.testing"]
+    code = f"import sys, ixxsms.cli, ixxsms.text; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
