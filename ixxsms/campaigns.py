@@ -181,6 +181,7 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         "tried": literal("", String),
         "code": literal("", String),
         "reason": literal("", Text),
+        "told_state": literal("", String),
         "created_at": literal(now, Double),
     }
     members = select(*columns.values()).where(Member.list_id == list_id).order_by(Member.number)

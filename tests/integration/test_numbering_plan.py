@@ -13,7 +13,12 @@ def test_what_is_not_given_stays_as_it_was(database):
         numbering_plan.change(session, country="ES", mobile_prefixes="6,7,+447")
     with database.write() as session:
         plan = numbering_plan.change(session, max_length=10)
-    assert (plan.country, plan.country_code, plan.mobile_prefixes, plan.max_length) == ("ES", "34", ("6", "7", "+447"), 10)
+    assert (plan.country, plan.country_code, plan.mobile_prefixes, plan.max_length) == (
+        "ES",
+        "34",
+        ("6", "7", "+447"),
+        10,
+    )
 
 
 def test_a_stored_prefix_that_begins_like_the_country_code_is_not_cut(database):

@@ -1,0 +1,101 @@
+"""Asterisk's Master.csv, with or without the columns that cdr.conf adds. It has no header."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ixxsms.asterisk.cdr.reading import (
+    NOTHING,
+    NUMBERS,
+    Batch,
+    CallCounter,
+    Filters,
+    Skip,
+    Start,
+    begin,
+    moment,
+    one_sentence,
+)
+from ixxsms.errors import BadInput, NotFound
+
+_COLUMNS = (
+    *("accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata"),
+    *("start", "answer", "end", "duration", "billsec", "disposition", "amaflags"),
+)
+_CONTEXT, _START, _BILLSEC, _DISPOSITION = map(_COLUMNS.index, ("dcontext", "start", "billsec", "disposition"))
+#: The next one is the uniqueid with loguniqueid=yes, the userfield with loguserfield=yes alone.
+_UNIQUEID = len(_COLUMNS)
+_LIKE_A_UNIQUEID = re.compile(r"(.+-)?\d+\.\d+")
+_PIECE = 1 << 20  # bytes
+
+
+class MasterCsv:
+    """Hands on also what could be skipped: it has been read anyway."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def identity(self) -> str:
+        return f"csv:{self._path.resolve()}"
+
+    def read(self, filters: Filters, start: Start, skip: Skip = NOTHING, calls: bool = False) -> Iterator[Batch]:
+        takes = _takes(filters)
+        places = [_COLUMNS.index(name) for name in NUMBERS[filters.direction]]
+        counter = CallCounter()
+        if not self._path.exists():
+            raise NotFound(f"The CDR file {self._path} does not exist.")
+        with one_sentence(str(self._path)):
+            for lines, mark in self._lines(start.mark):
+                rows = [row for row in csv.reader(lines) if len(row) >= len(_COLUMNS) and takes(row)]
+                if calls:
+                    pairs = ((row[place], _call(row, f"{mark}/{n}")) for n, row in enumerate(rows) for place in places)
+                    numbers = counter.count(pairs)
+                else:
+                    numbers = [row[place] for row in rows for place in places]
+                yield Batch(len(rows), numbers, 0, mark)
+
+    def _lines(self, mark: str) -> Iterator[tuple[list[str], str]]:
+        """Complete lines after the mark, some at a time, with the mark behind them."""
+        with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            kind = f"byte:{status.st_ino}"  # once rotated it is another file
+            at = begin(mark, kind, status.st_size)
+            file.seek(at)
+            while lines := file.readlines(_PIECE):
+                if not lines[-1].endswith(b"\n"):  # Asterisk is writing it
+                    lines.pop()
+                at += sum(map(len, lines))
+                yield [line.decode("utf-8", "replace") for line in lines], f"{kind}:{at}"
+
+
+def _takes(filters: Filters) -> Callable[[list[str]], bool]:
+    if filters.did:
+        raise BadInput('The CDR file has no column "did", which the filter did needs.')
+    since = moment(filters.since) if filters.since else ""
+    until = moment(filters.until) if filters.until else "~"
+    disposition = filters.disposition.strip().upper()
+
+    def takes(row: list[str]) -> bool:
+        return (
+            since <= row[_START] < until
+            and disposition in ("", row[_DISPOSITION].upper())
+            and filters.context in ("", row[_CONTEXT])
+            and (filters.min_billsec <= 0 or _seconds(row[_BILLSEC]) >= filters.min_billsec)
+        )
+
+    return takes
+
+
+def _seconds(cell: str) -> int:
+    return int(cell) if cell.isdigit() else 0
+
+
+def _call(row: list[str], otherwise: str) -> str:
+    """The uniqueid where it was written."""
+    written = len(row) > _UNIQUEID and _LIKE_A_UNIQUEID.fullmatch(row[_UNIQUEID])
+    return row[_UNIQUEID] if written else otherwise

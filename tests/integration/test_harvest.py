@@ -1,0 +1,375 @@
+"""A harvest over the CDRs of every back end, with rows as Asterisk writes them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from conftest import KINDS, new_database
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.engine import Engine
+
+from ixxsms import lists
+from ixxsms.asterisk.cdr import Filters, open_cdr
+from ixxsms.db import Database
+from ixxsms.errors import BadInput, DatabaseError, NotFound
+from ixxsms.harvest import harvest, never_mobile
+from ixxsms.models import HarvestMark, Member, NumberList
+from ixxsms.numbering import checker, make_plan
+
+PLAN = make_plan("ES")
+NOW = datetime(2026, 11, 22, 12, 0).timestamp()
+SCHEMAS = Path(__file__).parents[2] / "cdr"
+
+ELASTIX = "calldate clid src dst dcontext channel dstchannel lastapp lastdata duration billsec disposition uniqueid"
+#: What the table has; "own": what the file in cdr/ creates for that database; "freepbx": what FreePBX does.
+LAYOUTS = {"own": "", "freepbx": "", "elastix": ELASTIX, "plain": ELASTIX.replace("calldate", "start")}
+FILES = {"sqlite": "sqlite/cdr.sql", "mysql": "mariadb/cdr.sql", "postgresql": "postgresql/cdr.sql"}
+EVERY = [(kind, layout) for kind in KINDS for layout in LAYOUTS if kind == "mariadb" or layout != "freepbx"]
+
+
+@dataclass
+class Cdr:
+    """A table of CDRs, and Asterisk's pen."""
+
+    url: str
+    engine: Engine
+    names: set[str]
+
+    def write(self, src="600123456", calldate="2026-11-20 10:00:00", **columns) -> None:
+        row = {"dst": "912000000", "dcontext": "from-trunk", "disposition": "ANSWERED", "billsec": 7, "uniqueid": "1.1"}
+        row |= {"src": src, "calldate" if "calldate" in self.names else "start": calldate, **columns}
+        if self.engine.name == "sqlite":
+            row = {name: str(value) for name, value in row.items()}  # cdr_sqlite3_custom writes nothing but text
+        row = {name: value for name, value in row.items() if name in self.names}
+        places = ", ".join(f":{name}" for name in row)
+        with self.engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO cdr ({', '.join(row)}) VALUES ({places})"), row)
+
+    def write_what_asterisk_writes(self) -> None:
+        for src in ["600123456", "+34600123456", "0034600123456", "600 12 34 56", "34600123457", "anonymous", ""]:
+            self.write(src)
+        self.write("912345678", clid='"Ventas, S.L." <912345678>')
+        self.write("", clid='"tel:+34600123456" <>')
+        self.write("+447911123456")
+        self.write("201", dst="711222333", dcontext="from-internal")
+        self.write("622333444", disposition="NO ANSWER", billsec=0, lastapp="Dial")
+        self.write("622333444", disposition="FAILED", billsec=0, lastapp="Hangup")
+
+
+def create_table(engine: Engine, layout: str) -> None:
+    if columns := LAYOUTS[layout]:
+        kinds = {"calldate": "TIMESTAMP", "start": "TIMESTAMP", "billsec": "INTEGER", "duration": "INTEGER"}
+        if engine.name == "mysql":
+            kinds |= {"calldate": "DATETIME", "start": "DATETIME"}
+        default = "" if engine.name == "sqlite" else " DEFAULT ''"
+        each = [f"{name} {kinds.get(name, 'VARCHAR(80)' + default)}" for name in columns.split()]
+        statements = f"CREATE TABLE cdr ({', '.join(each)})" + (" ENGINE=MyISAM" if engine.name == "mysql" else "")
+    else:
+        file = "mysql-freepbx.sql" if layout == "freepbx" else FILES[engine.name]
+        lines = (SCHEMAS / file).read_text().splitlines()
+        statements = "\n".join(line for line in lines if not line.startswith("--"))
+    with engine.begin() as connection:
+        for statement in map(str.strip, statements.split(";")):
+            if statement.startswith(("CREATE TABLE", "CREATE INDEX", "PRAGMA")):
+                connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def make_cdr(server, tmp_path):
+    """make_cdr(kind, layout): an empty table of CDRs."""
+    engines = []
+
+    def make(kind: str, layout: str = "own") -> Cdr:
+        url = f"sqlite:///{tmp_path}/master.db" if kind == "sqlite" else new_database(server(kind), "asteriskcdrdb")
+        engine = create_engine(url)
+        engines.append(engine)
+        create_table(engine, layout)
+        with engine.connect() as connection:
+            names = set(connection.exec_driver_sql("SELECT * FROM cdr").keys())
+        return Cdr(url, engine, names)
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture(params=EVERY, ids="-".join)
+def cdr(request, make_cdr) -> Cdr:
+    """CDRs in each database and each layout in turn."""
+    return make_cdr(*request.param)
+
+
+@pytest.fixture(params=KINDS)
+def any_cdr(request, make_cdr) -> Cdr:
+    """CDRs in each database in turn."""
+    return make_cdr(request.param)
+
+
+@pytest.fixture
+def own(set_up, tmp_path):
+    """A database of our own; which kind it is does not matter here."""
+    (tmp_path / "ixxsms.db").write_bytes(Path(set_up("sqlite").removeprefix("sqlite:///")).read_bytes())
+    database = Database(f"sqlite:///{tmp_path}/ixxsms.db")
+    yield database
+    database.close()
+
+
+def take(own, cdr, filters: Filters | None = None, *, name="callers", plan=PLAN, **options):
+    with own.write() as session:
+        return harvest(session, plan, name, open_cdr(cdr.url), filters, **{"now": NOW} | options)
+
+
+def members(own, name="callers") -> list[str]:
+    with own.read() as session:
+        return [number for number, _, _ in lists.export_rows(session, name)]
+
+
+def test_the_mobiles_of_the_callers_are_taken_once_each(own, cdr):
+    cdr.write_what_asterisk_writes()
+    report = take(own, cdr)
+    assert members(own) == ["34600123456", "34600123457", "34622333444"]
+    assert (report.read, report.mobiles, report.new, report.already_there, report.created) == (13, 3, 3, 0, True)
+    assert report.refused == {"not a mobile": 3, "withheld": 1, "empty": 2}
+    with own.read() as session:
+        assert set(session.scalars(select(Member.source))) == {"cdr"}
+
+
+CHOSEN = [
+    (Filters(direction="out"), ["34711222333"]),
+    (Filters(direction="both", context="from-internal"), ["34711222333"]),
+    (Filters(disposition="no answer"), ["34622333444"]),
+    (Filters(disposition="ANSWERED"), ["34600123456", "34600123457"]),
+    (Filters(min_billsec=8), []),
+    (Filters(min_billsec=7, until=datetime(2026, 11, 20, 10, 0, 1)), ["34600123456", "34600123457"]),
+    (Filters(since=datetime(2026, 11, 20, 10, 0, 1)), ["34633333333"]),
+    (Filters(since=datetime(2026, 11, 21), until=datetime(2026, 11, 22)), []),
+]
+
+
+def test_the_filters_choose_rows(own, cdr):
+    cdr.write_what_asterisk_writes()
+    cdr.write("633333333", calldate="2026-11-22 00:00:00", disposition="BUSY", billsec=0)
+    for nth, (filters, numbers) in enumerate(CHOSEN):
+        take(own, cdr, filters, name=f"list {nth}")
+        assert members(own, f"list {nth}") == numbers, filters
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_that_was_called_can_be_chosen(own, make_cdr, kind):
+    cdr = make_cdr(kind)
+    cdr.write(did="912000000")
+    cdr.write("633333333", did="912000001")
+    take(own, cdr, Filters(did="912000001"))
+    assert members(own) == ["34633333333"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_on_a_missing_column_is_one_sentence_and_writes_nothing(own, make_cdr, kind):
+    cdr = make_cdr(kind, "elastix")
+    with pytest.raises(BadInput, match=r'^The CDR table "cdr" has no column "did", which the filter did needs\.$'):
+        take(own, cdr, Filters(did="912000000"))
+    with own.read() as session:
+        assert lists.all_lists(session) == []
+
+
+def test_a_missing_table_is_one_sentence(own, any_cdr):
+    with pytest.raises(NotFound, match=r'^There is no table "cdrs" in the CDR database\.$'), own.write() as session:
+        harvest(session, PLAN, "callers", open_cdr(any_cdr.url, "cdrs"), now=NOW)
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_a_missing_database_is_one_sentence(own, make_cdr, kind):
+    cdr = make_cdr(kind)
+    cdr.url = cdr.url.replace("asteriskcdrdb", "nowhere")
+    with pytest.raises(
+        DatabaseError, match=r"^The CDRs in nowhere on 127\.0\.0\.1 cannot be read: [^\n]*nowhere[^\n]*\.$"
+    ):
+        take(own, cdr)
+
+
+def test_a_second_harvest_takes_only_what_is_new_even_if_it_began_earlier(own, cdr):
+    cdr.write_what_asterisk_writes()
+    take(own, cdr)
+    cdr.write("655555555", calldate="2026-11-20 06:30:00")  # a long call: written when it ended
+    report = take(own, cdr)
+    assert (report.new, report.created) == (1, False)
+    assert "34655555555" in members(own)
+    assert take(own, cdr).new == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_key_no_row_is_read_twice(own, make_cdr, kind):
+    cdr = make_cdr(kind)
+    cdr.write_what_asterisk_writes()
+    take(own, cdr)
+    cdr.write("655555555")
+    assert take(own, cdr).read == 1
+    assert take(own, cdr).read == 0
+    assert take(own, cdr, everything=True).read == 14
+
+
+@pytest.mark.parametrize("layout", ["freepbx", "elastix", "plain"])
+def test_without_a_key_only_the_last_calls_are_read_again(own, make_cdr, layout):
+    cdr = make_cdr("mariadb", layout)
+    for day in (1, 10, 19, 20):
+        cdr.write(f"6000000{day:02d}", calldate=f"2026-11-{day:02d} 10:00:00")
+    assert take(own, cdr).read == 4
+    assert take(own, cdr).read == 2
+    assert take(own, cdr, everything=True).read == 4
+
+
+def test_a_row_from_the_future_hides_none_that_is_still_to_come(own, cdr):
+    cdr.write("600000001", calldate="2031-01-01 00:00:00")
+    take(own, cdr)
+    cdr.write("600000002", calldate="2026-11-22 11:59:00")
+    assert take(own, cdr).new == 1
+
+
+@pytest.mark.parametrize(("kind", "layout"), [each for each in EVERY if each[0] != "postgresql"])
+def test_rows_without_a_date_do_no_harm(own, make_cdr, kind, layout):
+    cdr = make_cdr(kind, layout)
+    cdr.write("600000001", calldate="0000-00-00 00:00:00")
+    assert take(own, cdr).new == 1
+    cdr.write("600000002", calldate="0000-00-00 00:00:00")
+    assert take(own, cdr).new == 1
+    assert take(own, cdr, Filters(since=datetime(2026, 1, 1)), name="others").read == 0
+
+
+def test_everything_reads_all_again_and_changes_no_member(own, any_cdr):
+    any_cdr.write_what_asterisk_writes()
+    take(own, any_cdr)
+    with own.write() as session:
+        lists.exclude(session, PLAN, "callers", "600123456")
+    report = take(own, any_cdr, everything=True)
+    assert (report.read, report.mobiles, report.new, report.already_there, report.excluded) == (13, 3, 0, 3, 1)
+    with own.read() as session:
+        assert lists.all_lists(session)[0].excluded == 1
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(own, any_cdr):
+    any_cdr.write_what_asterisk_writes()
+    with own.read() as session:
+        before = harvest(session, PLAN, "callers", open_cdr(any_cdr.url), dry_run=True, now=NOW)
+        assert session.scalars(select(NumberList)).all() == []
+        assert session.scalars(select(HarvestMark)).all() == []
+    assert take(own, any_cdr) == before
+    any_cdr.write("655555555")
+    with own.read() as session:
+        again = harvest(session, PLAN, "callers", open_cdr(any_cdr.url), dry_run=True, everything=True, now=NOW)
+    assert (again.new, again.already_there, again.created) == (1, 3, False)
+    assert take(own, any_cdr).new == 1
+
+
+def test_calls_are_counted_not_rows_and_over_all_spellings(own, any_cdr):
+    for _ in range(3):
+        any_cdr.write("600000001", uniqueid="1.1")  # one call, three rows
+    any_cdr.write("600000002", uniqueid="1.2")
+    any_cdr.write("+34600000002", uniqueid="1.3")
+    report = take(own, any_cdr, Filters(min_calls=2))
+    assert members(own) == ["34600000002"]
+    assert (report.mobiles, report.too_few) == (1, 1)
+
+
+def test_calls_are_counted_from_the_first_row_on_each_time(own, any_cdr):
+    any_cdr.write("600000001", uniqueid="1.1")
+    assert take(own, any_cdr, Filters(min_calls=2)).mobiles == 0
+    any_cdr.write("600000001", uniqueid="1.2")
+    assert take(own, any_cdr, Filters(min_calls=2)).mobiles == 1
+
+
+def test_other_filters_another_plan_or_another_list_begin_at_the_beginning(own, any_cdr):
+    any_cdr.write_what_asterisk_writes()
+    take(own, any_cdr)
+    assert take(own, any_cdr, Filters(disposition="ANSWERED")).read == 11
+    assert take(own, any_cdr, name="others").read == 13
+    assert take(own, any_cdr, plan=make_plan("ES", mobile_prefixes="6, 9")).new == 1
+    assert "34912345678" in members(own)
+
+
+def test_mobiles_of_another_country_are_taken_where_the_plan_says_so(own, any_cdr):
+    any_cdr.write("+447911123456")
+    any_cdr.write("00447911123457")
+    any_cdr.write("912345678")
+    take(own, any_cdr, plan=make_plan("ES", mobile_prefixes="6, +447"))
+    assert members(own) == ["+447911123456", "+447911123457"]
+
+
+def test_an_unknown_list_is_refused_where_it_must_not_be_made(own, any_cdr):
+    with pytest.raises(NotFound, match=r'^There is no list "callers"\.$'):
+        take(own, any_cdr, create=False)
+    with pytest.raises(BadInput):
+        take(own, any_cdr, name="x" * 65, dry_run=True)
+
+
+def test_an_empty_table_gives_an_empty_list(own, any_cdr):
+    assert take(own, any_cdr).read == 0
+    any_cdr.write()
+    assert take(own, any_cdr).new == 1
+
+
+def test_every_database_of_our_own_keeps_members_and_marks(database, make_cdr):
+    cdr = make_cdr("sqlite")
+    cdr.write_what_asterisk_writes()
+    assert take(database, cdr).new == 3
+    assert take(database, cdr).read == 0
+    report = take(database, cdr, everything=True)
+    assert (report.new, report.already_there) == (0, 3)
+    assert members(database) == ["34600123456", "34600123457", "34622333444"]
+
+
+def test_a_source_that_fails_midway_leaves_nothing_behind(own, make_cdr):
+    class Failing:
+        identity = "failing"
+
+        def read(self, *args, **kwargs):
+            yield from open_cdr(cdr.url).read(*args, **kwargs)
+            raise DatabaseError("The disk is gone.")
+
+    cdr = make_cdr("sqlite")
+    cdr.write_what_asterisk_writes()
+    with own.write() as session:
+        with pytest.raises(DatabaseError, match="The disk is gone"):
+            harvest(session, PLAN, "callers", Failing(), now=NOW)
+        assert session.scalars(select(NumberList)).all() == []
+
+
+def test_progress_tells_the_rows_read(own, make_cdr):
+    cdr = make_cdr("sqlite", "plain")
+    connection = sqlite3.connect(cdr.url.removeprefix("sqlite:///"))
+    connection.executemany("INSERT INTO cdr (src) VALUES (?)", ((f"6{n:08d}",) for n in range(70_000)))
+    connection.commit()
+    connection.close()
+    seen: list[int] = []
+    assert take(own, cdr, progress=seen.append).new == 70_000
+    assert seen == sorted(seen)
+    assert len(seen) > 1
+    assert seen[-1] == 70_000
+
+
+PLANS = [make_plan(country) for country in ("ES", "US", "RU", "DE", "HU", "IT", "CL", "MX")] + [
+    make_plan("ES", mobile_prefixes="6, +447, +1"),
+]
+
+
+@given(
+    st.sampled_from(PLANS),
+    st.one_of(
+        st.text(alphabet="0123456789+ -()", max_size=20),
+        st.from_regex(r"(\+|00)?(34|7|49|36|39|56|52|1|44)?0?[1-9][0-9]{5,11}", fullmatch=True),
+    ),
+)
+def test_no_spelling_of_a_mobile_is_left_in_the_database(plan, raw):
+    skip = never_mobile(plan)
+    skipped = raw[:1].isdigit() and (raw[0] in skip.digits or len(raw) < skip.shorter_than)
+    assert not (skipped and checker(plan)(raw).mobile)
+
+
+def test_the_digits_no_mobile_begins_with_are_left_in_the_database():
+    assert Counter(never_mobile(PLAN).digits) == Counter("124589")

@@ -1,0 +1,302 @@
+"""Reading CDRs: URLs, Master.csv, and an SQLite file that Asterisk writes at the same time."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from ixxsms.asterisk.cdr import Filters, Skip, Start, open_cdr
+from ixxsms.errors import BadInput, ConfigError, DatabaseError, NotFound
+
+NOW = Start(datetime(2026, 11, 22, 12, 0))
+
+
+def read(where, filters: Filters | None = None, mark: str = "", table: str = "cdr", **options) -> Counter[str]:
+    """All numbers, counted, with the last mark in `.mark`, the rows in `.rows`."""
+    found = Found()
+    start = Start(NOW.now, mark)
+    for batch in open_cdr(str(where), table).read(filters or Filters(), start, **options):
+        found.update(batch.numbers)
+        found.mark, found.rows, found.skipped = batch.mark, found.rows + batch.rows, found.skipped + batch.skipped
+    return found
+
+
+class Found(Counter):
+    mark, rows, skipped = "", 0, 0
+
+
+# --- URLs
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@", "nonsense://u:secret@h/d", "oracle://u:secret@h/d", "://secret", "sqlite://"]
+)
+def test_an_url_that_cannot_be_read_is_one_sentence_without_the_url(url):
+    with pytest.raises(ConfigError) as raised:
+        open_cdr(url)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_identity_of_a_source_has_no_password_and_tells_tables_apart():
+    one = open_cdr("mysql://asteriskuser:amp109@pbx/asteriskcdrdb")
+    assert "amp109" not in one.identity
+    assert one.identity == open_cdr("mysql://asteriskuser:other@pbx/asteriskcdrdb").identity
+    assert one.identity != open_cdr("mysql://asteriskuser:amp109@pbx/asteriskcdrdb", "old").identity
+
+
+def test_an_unreachable_server_is_one_sentence_without_the_password():
+    source = open_cdr("postgresql://asterisk:secret@127.0.0.1:1/asteriskcdrdb")
+    with pytest.raises(DatabaseError, match=r"^The CDRs in asteriskcdrdb on 127\.0\.0\.1 cannot be read: ") as raised:
+        list(source.read(Filters(), NOW))
+    assert "secret" not in str(raised.value)
+
+
+def test_a_direction_is_in_out_or_both():
+    with pytest.raises(BadInput, match=r'^The direction "up" is none of in, out and both\.$'):
+        Filters(direction="up")
+
+
+# --- Master.csv
+
+
+def line(src="600123456", dst="912000000", start="2026-11-20 10:00:00", **other) -> str:
+    """A row as Asterisk 22 wrote it, with loguniqueid=yes and loguserfield=yes."""
+    cell = {"context": "from-trunk", "billsec": "7", "disposition": "ANSWERED", "uniqueid": "1795170000.1"} | other
+    return (
+        f'"","{src}","{dst}","{cell["context"]}","""Pepe Ñ"" <{src}>","PJSIP/trunk-0","PJSIP/200-1","Dial","PJSIP/200"'
+        f',"{start}",,"2026-11-20 10:00:09",9,{cell["billsec"]},"{cell["disposition"]}","DOCUMENTATION"'
+        f',"{cell["uniqueid"]}",""\n'
+    )
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Path:
+    path = tmp_path / "Master.csv"
+    path.write_text(
+        line()
+        + line(src="+34600123457", billsec="0", disposition="NO ANSWER", uniqueid="1795170000.2")
+        + line(src="", dst="s", start="2026-11-21 10:00:00", context="from-internal", uniqueid="1795170000.3")
+    )
+    return path
+
+
+def test_master_csv_is_read(master):
+    found = read(master)
+    assert found == {"600123456": 1, "+34600123457": 1, "": 1}
+    assert found.rows == 3
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        (Filters(direction="out"), ["912000000", "912000000", "s"]),
+        (Filters(direction="both", context="from-internal"), ["", "s"]),
+        (Filters(disposition="no answer"), ["+34600123457"]),
+        (Filters(min_billsec=7), ["", "600123456"]),
+        (Filters(since=datetime(2026, 11, 21, 10)), [""]),
+        (Filters(until=datetime(2026, 11, 21, 10)), ["+34600123457", "600123456"]),
+    ],
+)
+def test_master_csv_is_filtered(master, filters, numbers):
+    assert sorted(read(master, filters).elements()) == numbers
+
+
+def test_master_csv_has_no_did(master):
+    with pytest.raises(BadInput, match=r'^The CDR file has no column "did", which the filter did needs\.$'):
+        read(master, Filters(did="912000000"))
+
+
+def test_master_csv_goes_on_where_it_stopped_even_within_a_line(master):
+    complete = line(src="600000001")
+    with master.open("a") as file:
+        file.write(complete[:40])
+    first = read(master)
+    assert "600000001" not in first
+    with master.open("a") as file:
+        file.write(complete[40:])
+    assert read(master, mark=first.mark) == {"600000001": 1}
+
+
+def test_a_rotated_master_csv_is_read_from_its_beginning(master):
+    mark = read(master).mark
+    master.rename(master.with_suffix(".csv.1"))
+    master.write_text(line(src="600000002") * 50)
+    assert read(master, mark=mark) == {"600000002": 50}
+
+
+def test_a_master_csv_that_was_emptied_is_read_from_its_beginning(master):
+    mark = read(master).mark
+    master.write_text(line(src="600000003"))
+    assert read(master, mark=mark) == {"600000003": 1}
+
+
+def test_calls_are_counted_by_their_uniqueid_in_master_csv(master):
+    master.write_text(line() * 3 + line(uniqueid="1795170000.9") + line(src="7", uniqueid="pbx-1795170000.10") * 2)
+    assert read(master, calls=True) == {"600123456": 2, "7": 1}
+
+
+def test_without_uniqueid_each_row_of_master_csv_is_a_call(master):
+    master.write_text(line().replace(',"1795170000.1",""', "") * 3 + line(uniqueid="a userfield"))
+    assert read(master, calls=True) == {"600123456": 4}
+
+
+def test_broken_lines_of_master_csv_are_no_rows(master):
+    master.write_bytes(b"\n" + b'"","600\n' + b"\xff\xfe\n" + line().encode("latin-1"))
+    assert read(master).rows <= 1
+
+
+@pytest.mark.parametrize("name", ["Master.csv", "master.db"])
+def test_a_missing_file_is_one_sentence_and_is_not_made(tmp_path, name):
+    path = tmp_path / name
+    url = f"sqlite:///{path}" if name.endswith("db") else str(path)
+    with pytest.raises(NotFound, match=rf"^The CDR file {path} does not exist\.$"):
+        read(url)
+    assert not path.exists()
+
+
+# --- SQLite while Asterisk writes
+
+COLUMNS = "calldate, clid, src, dst, dcontext, billsec, disposition, uniqueid"
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A file as cdr_sqlite3_custom makes it, with 60,000 rows."""
+    path = tmp_path / "master.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE cdr (AcctId INTEGER PRIMARY KEY, {COLUMNS})")
+    connection.executemany(
+        f"INSERT INTO cdr ({COLUMNS}) VALUES ('2026-11-20 10:00:00', '', ?, 's', 'x', '1', 'ANSWERED', ?)",
+        ((f"6{n:08d}", f"{n}.1") for n in range(60_000)),
+    )
+    connection.commit()
+    connection.close()
+    return path
+
+
+INSERT = "INSERT INTO cdr (calldate, src, dst) VALUES ('2026-11-20 10:00:00', '699999999', 's')"
+
+
+def test_no_lock_is_held_while_the_reader_takes_its_time(live):
+    asterisk = sqlite3.connect(live, timeout=0, isolation_level=None)
+    found: Counter[str] = Counter()
+    for batch in open_cdr(str(live)).read(Filters(), NOW):
+        asterisk.execute(INSERT)
+        found.update(batch.numbers)
+    assert len(found - Counter(["699999999"])) == 60_000
+    assert asterisk.execute("SELECT count(*) FROM cdr WHERE src = '699999999'").fetchone()[0] >= 2
+    asterisk.close()
+
+
+WRITER = f"""
+import sqlite3, sys, time
+asterisk = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+print("ready", flush=True)
+written, until = 0, time.monotonic() + 3
+while time.monotonic() < until:
+    asterisk.execute({INSERT!r})  # "database is locked" here is a lost CDR
+    written += 1
+    time.sleep(0.004)
+print(written)
+"""
+
+
+def test_a_writer_that_waits_for_no_lock_loses_no_cdr_however_often_is_read(live):
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(live)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        readings = 0
+        while writer.poll() is None:
+            found = read(live)
+            assert len(found - Counter(["699999999"])) >= 60_000 - 1
+            readings += 1
+        written = int(writer.stdout.read())
+    assert writer.returncode == 0
+    assert readings >= 3
+    assert read(live)["699999999"] == written
+
+
+def test_a_file_in_wal_mode_is_read_with_what_is_still_in_the_log(live):
+    asterisk = sqlite3.connect(live, timeout=0, isolation_level=None)
+    asterisk.execute("PRAGMA journal_mode=WAL")
+    asterisk.execute(INSERT)
+    assert read(live)["699999999"] == 1
+    asterisk.close()
+
+
+def test_a_file_in_wal_mode_that_nobody_has_open_is_read_without_a_trace(live):
+    asterisk = sqlite3.connect(live)
+    asterisk.execute("PRAGMA journal_mode=WAL")
+    asterisk.close()
+    before = sorted(live.parent.iterdir())
+    assert read(live).rows == 60_000
+    assert sorted(live.parent.iterdir()) == before
+
+
+def test_a_file_left_in_the_middle_of_a_write_is_one_sentence(live, monkeypatch):
+    Path(f"{live}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(100))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(DatabaseError, match="was left in the middle of a write"):
+        read(live)
+
+
+@pytest.mark.parametrize("kept", [b"", bytes(512)], ids=["truncated", "persistent"])
+def test_a_journal_that_is_kept_between_writes_is_no_write(live, kept):
+    Path(f"{live}-journal").write_bytes(kept)
+    assert read(live).rows == 60_000
+
+
+def test_a_reading_in_pieces_counts_a_call_across_them_once(tmp_path):
+    path = tmp_path / "master.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE cdr (src, dst, uniqueid)")
+    # The first piece ends after 20,000 rows, in the middle of the call 6666.
+    connection.executemany("INSERT INTO cdr VALUES ('600123456', 's', ?)", ((str(n // 3),) for n in range(60_000)))
+    connection.commit()
+    connection.close()
+    assert read(path, calls=True) == {"600123456": 20_000}
+
+
+def test_rows_far_apart_are_found(tmp_path):
+    path = tmp_path / "master.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE cdr (AcctId INTEGER PRIMARY KEY, src, dst)")
+    ids = [-5, 1, 7_000_000_000, 7_000_000_001, 2**62]
+    connection.executemany("INSERT INTO cdr VALUES (?, ?, 's')", ((each, str(each)) for each in ids))
+    connection.commit()
+    connection.close()
+    assert set(read(path)) == {str(each) for each in ids if each > 0}
+
+
+def test_a_table_that_was_emptied_is_read_from_its_beginning(live):
+    mark = read(live).mark
+    connection = sqlite3.connect(live)
+    connection.execute("DELETE FROM cdr")
+    connection.execute(INSERT)
+    connection.commit()
+    connection.close()
+    assert read(live, mark=mark) == {"699999999": 1}
+
+
+def test_what_is_no_database_is_one_sentence(tmp_path):
+    path = tmp_path / "master.db"
+    path.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    with pytest.raises(DatabaseError, match=rf"^The CDRs in {path} cannot be read: [^\n]*\.$"):
+        read(path)
+
+
+def test_numbers_that_are_skipped_are_counted(live):
+    connection = sqlite3.connect(live)
+    connection.executemany("INSERT INTO cdr (src) VALUES (?)", [("912345678",), ("601",), ("",), ("anon",), (None,)])
+    connection.commit()
+    connection.close()
+    found = read(live, skip=Skip("124589", 9))
+    assert (found[""], found["anon"], found["601"], found["912345678"]) == (1, 1, 0, 0)
+    assert (found.rows, found.skipped) == (60_005, 3)
