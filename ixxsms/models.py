@@ -150,6 +150,9 @@ class Message(Base):
     accepted_at: Mapped[float | None] = mapped_column(Double)
     #: When it reached a state that only a receipt, or nothing, can change.
     settled_at: Mapped[float | None] = mapped_column(Double)
+    #: Who on Asterisk's side wants to hear of its states: his own id for it. And the state that he was told last.
+    asked_id: Mapped[str | None] = mapped_column(String(64))
+    told_state: Mapped[str] = mapped_column(String(12), default="")
     __table_args__ = (
         # What a claim looks for: a fresh round in order of id, later ones by their time.
         Index(
@@ -181,6 +184,12 @@ class Message(Base):
             postgresql_where=sql("remote_key IS NOT NULL"),
         ),
         Index("ix_messages_state", "campaign_id", "state"),
+        Index(
+            "ix_messages_untold",
+            "asked_id",
+            sqlite_where=sql("asked_id IS NOT NULL AND told_state <> state"),
+            postgresql_where=sql("asked_id IS NOT NULL AND told_state <> state"),
+        ),
         {**_MYSQL, "sqlite_autoincrement": True},
     )
 
@@ -227,6 +236,17 @@ class Incoming(Base):
     part: Mapped[int] = mapped_column(SmallInteger, default=1)
     parts: Mapped[int] = mapped_column(SmallInteger, default=1)
     received_at: Mapped[float] = mapped_column(Double)
+    #: When Asterisk was told; NULL until then.
+    announced_at: Mapped[float | None] = mapped_column(Double)
+    __table_args__ = (
+        Index(
+            "ix_inbox_unannounced",
+            "announced_at",
+            sqlite_where=sql("announced_at IS NULL"),
+            postgresql_where=sql("announced_at IS NULL"),
+        ),
+        _MYSQL,
+    )
 
 
 class Daemon(Base):
@@ -238,6 +258,9 @@ class Daemon(Base):
     pid: Mapped[int]
     started_at: Mapped[float] = mapped_column(Double)
     heartbeat_at: Mapped[float] = mapped_column(Double)
+    #: The link to Asterisk's manager interface: "", up or down, and why it is not up.
+    ami_link: Mapped[str] = mapped_column(String(8), default="")
+    ami_why: Mapped[str] = mapped_column(String(255), default="")
 
 
 class TrunkLink(Base):
@@ -254,3 +277,74 @@ class TrunkLink(Base):
     #: Segments per second over the last interval, and messages in the driver's hands.
     rate: Mapped[float] = mapped_column(Double, default=0.0)
     in_flight: Mapped[int] = mapped_column(default=0)
+
+
+class Request(Base):
+    """One SMS that the dialplan, an AMI event or a SIP phone asked for: what the abuse limits count."""
+
+    __tablename__ = "requests"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    #: The caller's number, the endpoint or the hook that asked.
+    caller: Mapped[str] = mapped_column(String(80))
+    at: Mapped[float] = mapped_column(Double, index=True)
+    __table_args__ = (Index("ix_requests_caller", "caller", "at"), _MYSQL)
+
+
+class OneTimeCode(Base):
+    """A code that was sent to a number, as a salted digest; a number has one at a time."""
+
+    __tablename__ = "one_time_codes"
+    number: Mapped[str] = mapped_column(String(20), primary_key=True)
+    salt: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[float] = mapped_column(Double)
+    tries_left: Mapped[int] = mapped_column(SmallInteger)
+
+
+class Hook(Base):
+    """A rule: when Asterisk tells of such an event, do this. Empty filters let everything through."""
+
+    __tablename__ = "hooks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    #: missed_call, queue_abandon, voicemail, cdr (live harvest), or sms (an incoming one, by keyword).
+    event: Mapped[str] = mapped_column(String(16))
+    active: Mapped[bool] = mapped_column(default=True)
+    context: Mapped[str] = mapped_column(String(80), default="")
+    did: Mapped[str] = mapped_column(String(40), default="")
+    #: First digits of the caller's number, in normal form.
+    prefix: Mapped[str] = mapped_column(String(20), default="")
+    hours_from: Mapped[int] = mapped_column(SmallInteger, default=0)
+    hours_to: Mapped[int] = mapped_column(SmallInteger, default=0)
+    #: First word of an incoming SMS.
+    keyword: Mapped[str] = mapped_column(String(40), default="")
+    #: The text to send, with {number} {did} {queue} {time}; empty where nothing is sent.
+    template: Mapped[str] = mapped_column(Text, default="")
+    trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
+    sender_id: Mapped[str] = mapped_column(String(16), default="")
+    #: A number is written to once in so many hours; 0: each time.
+    every_hours: Mapped[float] = mapped_column(Double, default=24.0)
+    #: Of a live harvest: the list that the caller is put on.
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    #: Of an sms hook: the channel to call back through, with {number} in it.
+    call_back: Mapped[str] = mapped_column(String(120), default="")
+
+
+class HookRun(Base):
+    """When a hook last acted for a number."""
+
+    __tablename__ = "hook_runs"
+    hook_id: Mapped[int] = mapped_column(
+        ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[str] = mapped_column(String(20), primary_key=True)
+    at: Mapped[float] = mapped_column(Double)
+
+
+class SipRoute(Base):
+    """Where an incoming SMS to one of our numbers goes: a SIP endpoint, and an address for when it is away."""
+
+    __tablename__ = "sip_routes"
+    did: Mapped[str] = mapped_column(String(24), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(String(80))
+    email: Mapped[str] = mapped_column(String(190), default="")

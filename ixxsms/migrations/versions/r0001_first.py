@@ -17,6 +17,8 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("heartbeat_at", sa.Double(), nullable=False),
+        sa.Column("ami_link", sa.String(length=8), nullable=False),
+        sa.Column("ami_why", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
@@ -32,9 +34,18 @@ def upgrade() -> None:
         sa.Column("part", sa.SmallInteger(), nullable=False),
         sa.Column("parts", sa.SmallInteger(), nullable=False),
         sa.Column("received_at", sa.Double(), nullable=False),
+        sa.Column("announced_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+    )
+    op.create_index(
+        "ix_inbox_unannounced",
+        "inbox",
+        ["announced_at"],
+        unique=False,
+        sqlite_where=sa.text("announced_at IS NULL"),
+        postgresql_where=sa.text("announced_at IS NULL"),
     )
     op.create_table(
         "lists",
@@ -55,6 +66,37 @@ def upgrade() -> None:
         sa.Column("min_length", sa.Integer(), nullable=False),
         sa.Column("max_length", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "one_time_codes",
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("salt", sa.String(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("tries_left", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "requests",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("caller", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_requests_at"), "requests", ["at"], unique=False)
+    op.create_index("ix_requests_caller", "requests", ["caller", "at"], unique=False)
+    op.create_table(
+        "sip_routes",
+        sa.Column("did", sa.String(length=24), nullable=False),
+        sa.Column("endpoint", sa.String(length=80), nullable=False),
+        sa.Column("email", sa.String(length=190), nullable=False),
+        sa.PrimaryKeyConstraint("did"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
     )
@@ -135,6 +177,37 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
     )
     op.create_table(
+        "hooks",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("event", sa.String(length=16), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("context", sa.String(length=80), nullable=False),
+        sa.Column("did", sa.String(length=40), nullable=False),
+        sa.Column("prefix", sa.String(length=20), nullable=False),
+        sa.Column("hours_from", sa.SmallInteger(), nullable=False),
+        sa.Column("hours_to", sa.SmallInteger(), nullable=False),
+        sa.Column("keyword", sa.String(length=40), nullable=False),
+        sa.Column("template", sa.Text(), nullable=False),
+        sa.Column("trunk_id", sa.Integer(), nullable=True),
+        sa.Column("sender_id", sa.String(length=16), nullable=False),
+        sa.Column("every_hours", sa.Double(), nullable=False),
+        sa.Column("list_id", sa.Integer(), nullable=True),
+        sa.Column("call_back", sa.String(length=120), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["list_id"],
+            ["lists.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["trunk_id"],
+            ["trunks.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "members",
         sa.Column("list_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("number", sa.String(length=20), nullable=False),
@@ -166,6 +239,16 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
     )
     op.create_table(
+        "hook_runs",
+        sa.Column("hook_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["hook_id"], ["hooks.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("hook_id", "number"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "messages",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("campaign_id", sa.Integer(), nullable=True),
@@ -189,6 +272,8 @@ def upgrade() -> None:
         sa.Column("submitted_at", sa.Double(), nullable=True),
         sa.Column("accepted_at", sa.Double(), nullable=True),
         sa.Column("settled_at", sa.Double(), nullable=True),
+        sa.Column("asked_id", sa.String(length=64), nullable=True),
+        sa.Column("told_state", sa.String(length=12), nullable=False),
         sa.ForeignKeyConstraint(
             ["campaign_id"],
             ["campaigns.id"],
@@ -235,6 +320,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("daemon_id IS NOT NULL"),
         postgresql_where=sa.text("daemon_id IS NOT NULL"),
     )
+    op.create_index(
+        "ix_messages_untold",
+        "messages",
+        ["asked_id"],
+        unique=False,
+        sqlite_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+        postgresql_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+    )
     op.create_table(
         "segments",
         sa.Column(
@@ -255,6 +348,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_segments_remote_key"), table_name="segments")
     op.drop_table("segments")
+    op.drop_index(
+        "ix_messages_untold",
+        table_name="messages",
+        sqlite_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+        postgresql_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+    )
     op.drop_index(
         "ix_messages_submitted",
         table_name="messages",
@@ -281,14 +380,27 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
     )
     op.drop_table("messages")
+    op.drop_table("hook_runs")
     op.drop_table("trunk_links")
     op.drop_table("members")
+    op.drop_table("hooks")
     op.drop_table("harvest_marks")
     op.drop_table("campaigns")
     op.drop_index(op.f("ix_unmatched_receipts_remote_key"), table_name="unmatched_receipts")
     op.drop_table("unmatched_receipts")
     op.drop_table("trunks")
+    op.drop_table("sip_routes")
+    op.drop_index("ix_requests_caller", table_name="requests")
+    op.drop_index(op.f("ix_requests_at"), table_name="requests")
+    op.drop_table("requests")
+    op.drop_table("one_time_codes")
     op.drop_table("numbering_plan")
     op.drop_table("lists")
+    op.drop_index(
+        "ix_inbox_unannounced",
+        table_name="inbox",
+        sqlite_where=sa.text("announced_at IS NULL"),
+        postgresql_where=sa.text("announced_at IS NULL"),
+    )
     op.drop_table("inbox")
     op.drop_table("daemons")
