@@ -1,0 +1,188 @@
+"""The changes to a system, each of which is made once, named, and written into the manifest.
+
+A file of ours that somebody has changed stays as it is, and the new one is put beside it. In other people's files only
+our own lines are touched. Knows nothing of what is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ixxsms.asterisk.install import lines, manifest
+from ixxsms.asterisk.install.lines import Line
+from ixxsms.asterisk.install.manifest import digest
+from ixxsms.asterisk.install.root import Owner, Root, is_plain_file, write_whole
+
+CREATED, UPDATED, UNCHANGED, KEPT, REMOVED = "created", "updated", "unchanged", "kept", "removed"
+
+_FOLDER = 0o755
+
+
+class Action(NamedTuple):
+    """What became of a path."""
+
+    what: str
+    path: str
+    note: str = ""
+
+
+class Changes:
+    """Makes the changes, or with `dry_run` only names them in `actions`."""
+
+    def __init__(self, root: Root, dry_run: bool) -> None:
+        self.root, self.dry_run = root, dry_run
+        self.manifest = manifest.parse(root.read(manifest.PATH))
+        self.actions: list[Action] = []
+
+    def note(self, what: str, path: str, note: str = "") -> str:
+        self.actions.append(Action(what, path, note))
+        return what
+
+    def save(self, owner: Owner) -> None:
+        """Write the manifest, or remove it where nothing is left of us."""
+        path, data = self.root.at(manifest.PATH), self.manifest.dump()
+        if self.dry_run or (path.exists() and path.read_bytes() == data):
+            return
+        if self.manifest:
+            self._make_folder(path.parent)
+            write_whole(path, data, manifest.MODE, self.root.ids(owner))
+        else:
+            path.unlink(missing_ok=True)
+
+    # -- what is ours -----------------------------------------------------------------------------------------------
+
+    def folder(self, path: str, mode: int, owner: Owner) -> str:
+        """One that exists stays as it is, unless it is still root's."""
+        real = self.root.at(path)
+        if real.is_dir():
+            return self._given(path, real, mode, owner)
+        if not self.dry_run:
+            self._make_folder(real.parent)
+            real.mkdir(mode=0o700)
+            self._set(real, mode, owner)
+        _once(self.manifest.folders, path)
+        return self.note(CREATED, path)
+
+    def give(self, path: str, mode: int, owner: Owner) -> None:
+        """Give away a file that root has made, where there is one: with `ixxsms init`, for example."""
+        real = self.root.at(path, follow=False)
+        if is_plain_file(real):
+            self._given(path, real, mode, owner)
+
+    def file(self, path: str, data: bytes, mode: int, owner: Owner, *, beside: str = ".new") -> str:
+        """A file of ours. `beside`: what the new one is called where an administrator has changed the old one."""
+        real = self.root.at(path, follow=False)
+        known = self.manifest.files.get(path)
+        if not real.is_symlink() and not real.exists():
+            what = CREATED
+        elif not is_plain_file(real):
+            return self._beside(path, data, mode, owner, beside, "is no plain file")
+        elif (old := real.read_bytes()) == data:
+            self.manifest.files[path] = digest(data)
+            return self._same(path, real, mode, owner)
+        elif digest(old) == known:
+            what = UPDATED
+        else:
+            return self._beside(path, data, mode, owner, beside, "was changed here")
+        self._write(path, real, data, mode, owner)
+        return self.note(what, path)
+
+    def _same(self, path: str, real: Path, mode: int, owner: Owner) -> str:
+        found, ids = real.stat(), self.root.ids(owner)
+        if stat.S_IMODE(found.st_mode) == mode and ids in (None, (found.st_uid, found.st_gid)):
+            return self.note(UNCHANGED, path)
+        if not self.dry_run:
+            self._set(real, mode, owner)
+        return self.note(UPDATED, path, "mode and owner")
+
+    def _given(self, path: str, real: Path, mode: int, owner: Owner) -> str:
+        """An administrator may have given it to others; what belongs to root, nobody has."""
+        found, ids = real.stat(), self.root.ids(owner)
+        if ids is None or (found.st_uid, found.st_gid) != (0, 0) or ids == (0, 0):
+            return self.note(UNCHANGED, path)
+        if not self.dry_run:
+            self._set(real, mode, owner)
+        return self.note(UPDATED, path, "mode and owner")
+
+    def _beside(self, path: str, data: bytes, mode: int, owner: Owner, beside: str, why: str) -> str:
+        real = self.root.at(path + beside, follow=False)
+        if not is_plain_file(real) or real.read_bytes() != data:
+            self._write(path + beside, real, data, mode, owner)
+        return self.note(KEPT, path, f"it {why}; the new one is {path}{beside}")
+
+    def _write(self, path: str, real: Path, data: bytes, mode: int, owner: Owner) -> None:
+        self.manifest.files[path] = digest(data)
+        if not self.dry_run:
+            self._make_folder(real.parent)
+            write_whole(real, data, mode, self.root.ids(owner))
+
+    def _set(self, real: Path, mode: int, owner: Owner) -> None:
+        if ids := self.root.ids(owner):
+            os.chown(real, *ids, follow_symlinks=False)
+        real.chmod(mode)
+
+    def _make_folder(self, real: Path) -> None:
+        if not real.is_dir():
+            real.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+
+    # -- what is others' --------------------------------------------------------------------------------------------
+
+    def lines(self, path: str, wanted: Sequence[Line], owner: Owner, mode: int = 0o640) -> str:
+        """Lines that the file is to have once. A line that was commented out stays so."""
+        old = text = self.root.read(path)
+        off = [line.text for line in wanted if not lines.has(old, line) and lines.is_commented_out(old, line)]
+        for line in wanted:
+            if line.text not in off and not lines.has(text, line):
+                text = lines.add(text, line)
+                _once(self.manifest.lines.setdefault(path, []), line.text)
+        if text == old:
+            return self.note(KEPT, path, f"{off[0]} was commented out here") if off else self.note(UNCHANGED, path)
+        return self._rewrite(path, text, owner, mode)
+
+    def block(self, path: str, content: str, owner: Owner, mode: int = 0o640) -> str:
+        """Our block in the file. One that was changed stays as it is."""
+        text = self.root.read(path)
+        old = lines.block(text)
+        if old == content:
+            self.manifest.blocks[path] = digest(content)
+            return self.note(UNCHANGED, path)
+        if old is not None and digest(old) != self.manifest.blocks.get(path):
+            return self.note(KEPT, path, "the part of ixxsms was changed here")
+        self.manifest.blocks[path] = digest(content)
+        return self._rewrite(path, lines.put_block(text, content), owner, mode)
+
+    def text(self, path: str, text: str, owner: Owner, mode: int) -> str:
+        """The whole text of a file that belongs to the administrator and stays when we go."""
+        real = self.root.at(path)
+        if not real.exists() or self.root.read(path) != text:
+            self._rewrite(path, text, owner, mode, ours=False)
+            ids = self.root.ids(owner)
+            if not self.dry_run and ids and real.stat().st_uid == 0:
+                self._set(real, mode, owner)
+            return self.actions[-1].what
+        return self._given(path, real, mode, owner)
+
+    def _rewrite(self, path: str, text: str, owner: Owner, mode: int, *, ours: bool = True) -> str:
+        """Where the file is there already it keeps its owner and mode."""
+        real = self.root.at(path)
+        what = UPDATED if real.exists() else CREATED
+        ids = self.root.ids(owner)
+        if what == UPDATED:
+            found = real.stat()
+            mode = stat.S_IMODE(found.st_mode)
+            ids = ids and (found.st_uid, found.st_gid)
+        elif ours:
+            _once(self.manifest.made, path)
+        if not self.dry_run:
+            self._make_folder(real.parent)
+            write_whole(real, text.encode("utf-8", "surrogateescape"), mode, ids)
+        return self.note(what, path)
+
+
+def _once(names: list[str], name: str) -> None:
+    if name not in names:
+        names.append(name)

@@ -1,0 +1,61 @@
+"""What kind of PBX a system is, and where its Asterisk keeps what."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from ixxsms.asterisk.install import conf
+from ixxsms.asterisk.install.root import Root
+from ixxsms.errors import Error
+
+ETC = "/etc/asterisk"
+#: Debian's package is built with the first, everybody else's Asterisk with the second.
+AGI = ("/usr/share/asterisk/agi-bin", "/var/lib/asterisk/agi-bin")
+
+
+class Flavour(StrEnum):
+    FREEPBX = "freepbx"
+    ISSABEL = "issabel"
+    PLAIN = "plain"
+
+
+class Layout(NamedTuple):
+    flavour: Flavour
+    etc: str
+    agi: str
+
+    @property
+    def custom(self) -> bool:
+        """Whether a PBX program writes the configuration files, and leaves those named _custom to people."""
+        return self.flavour is not Flavour.PLAIN
+
+    @property
+    def dialplan(self) -> str:
+        """The file that is to include our dialplan."""
+        return f"{self.etc}/{'extensions_custom.conf' if self.custom else 'extensions.conf'}"
+
+
+def detect(root: Root) -> Flavour:
+    if root.exists("/etc/issabel.conf") or root.exists("/etc/issabelpbx.conf"):
+        return Flavour.ISSABEL
+    if "issabel" in root.read("/etc/amportal.conf").lower():
+        return Flavour.ISSABEL
+    return Flavour.FREEPBX if root.exists("/etc/freepbx.conf") else Flavour.PLAIN
+
+
+def read(root: Root, flavour: Flavour | None) -> Layout:
+    """Raises Error where the system has no Asterisk."""
+    text = "\n".join(text for _, text in conf.with_includes(root, ETC, "asterisk.conf"))
+    etc = conf.value(text, "directories", "astetcdir") or ETC
+    if not root.is_folder(etc):
+        raise Error(f"There is no Asterisk here: {etc} is missing. Install Asterisk first, or name another --root.")
+    agi = conf.value(text, "directories", "astagidir") or _default_agi(root, text)
+    return Layout(flavour or detect(root), etc.rstrip("/"), agi.rstrip("/"))
+
+
+def _default_agi(root: Root, text: str) -> str:
+    """What Asterisk was built with. Packages tell it in a template, which Asterisk itself does not read."""
+    told = conf.value(text, "directories!", "astagidir")
+    folders = [told, *AGI] if told else [*AGI]
+    return next((folder for folder in folders if root.is_folder(folder)), told or AGI[1])

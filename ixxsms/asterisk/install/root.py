@@ -1,0 +1,113 @@
+"""A system's own root folder: its paths as the system itself would follow them, its users, files written whole.
+
+Links are followed as if the system ran from there, so that an absolute link in an image never leads to this machine's
+files. Knows nothing of Asterisk.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from ixxsms.errors import Error
+
+_LINKS = 40
+
+
+class Owner(NamedTuple):
+    """The names that a file is to belong to."""
+
+    user: str
+    group: str
+
+
+class Root:
+    """The folder that is "/" to the system in it."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top.resolve()
+        self.is_this_machine = self.top == Path("/")
+        self._users = self._ids("etc/passwd")
+        self._groups = self._ids("etc/group")
+
+    def at(self, path: str | PurePath, *, follow: bool = True) -> Path:
+        """Where a path of the system lies here, without any link in it. `follow`: also what its last name links to."""
+        todo = [part for part in reversed(PurePath(path).parts) if part != "/"]
+        found, links = self.top, 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                found = found if found == self.top else found.parent
+                continue
+            found = found / part
+            if not found.is_symlink() or (not todo and not follow):
+                continue
+            links += 1
+            if links > _LINKS:
+                raise Error(f"{path} cannot be used: its links lead in a circle.")
+            target = Path(os.readlink(found))
+            found = self.top if target.is_absolute() else found.parent
+            todo += [part for part in reversed(target.parts) if part != "/"]
+        return found
+
+    def path_of(self, real: Path) -> str:
+        """What the system itself calls a file that lies here."""
+        return "/" + str(real.relative_to(self.top)) if real.is_relative_to(self.top) else str(real)
+
+    def exists(self, path: str | PurePath) -> bool:
+        return self.at(path).exists()
+
+    def is_folder(self, path: str | PurePath) -> bool:
+        return self.at(path).is_dir()
+
+    def read(self, path: str | PurePath) -> str:
+        """The text of a file, "" where there is none. Whatever its encoding, its bytes come back when it is written."""
+        found = self.at(path)
+        return found.read_bytes().decode("utf-8", "surrogateescape") if found.is_file() else ""
+
+    def has_user(self, name: str) -> bool:
+        return name in self._users
+
+    def ids(self, owner: Owner) -> tuple[int, int] | None:
+        """The numbers of an owner; None where this process may not give files away, or the system has no such user."""
+        if os.geteuid() != 0 or owner.user not in self._users or owner.group not in self._groups:
+            return None
+        return self._users[owner.user], self._groups[owner.group]
+
+    def _ids(self, file: str) -> dict[str, int]:
+        found = {"root": 0}
+        for line in self.read(file).splitlines():
+            fields = line.split(":")
+            if len(fields) > 2 and fields[2].isdigit():
+                found[fields[0]] = int(fields[2])
+        return found
+
+
+def write_whole(path: Path, data: bytes, mode: int, ids: tuple[int, int] | None) -> None:
+    """Put a file in place in one step, with mode and owner: nobody ever sees half of it, or reads a secret early."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if ids is not None:
+                os.fchown(file.fileno(), *ids)
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether the name itself is a file, not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,716 @@
+"""`ixxsms asterisk install` on roots of each kind of PBX, as a process: twice, after changes, and away again."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+IS_ROOT = os.geteuid() == 0
+ASTERISK = (104, 110)
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nasterisk:x:104:110::/var/lib/asterisk:/usr/sbin/nologin\n"
+GROUP = "root:x:0:\nasterisk:x:110:www-data\n"
+DEBIAN = "[directories](!)\nastetcdir => /etc/asterisk\nastagidir => /usr/share/asterisk/agi-bin\n"
+FREEPBX = "<?php\n$amp_conf['AMPDBUSER'] = 'freepbxuser';\n$amp_conf['AMPDBPASS'] = 'Geheim%1';\n?>\n"
+AMPORTAL = "AMPDBUSER=asteriskuser\nAMPDBPASS=Geheim%1\nAMPDBHOST=localhost\n"
+
+DEBIAN_FILES = {
+    "/etc/asterisk/asterisk.conf": DEBIAN,
+    "/etc/asterisk/extensions.conf": "[general]\nstatic=yes\n\n[default]\nexten => 1,1,NoOp()",
+    "/etc/asterisk/manager.conf": '[general]\nenabled = yes\nport = 5038\n\n#include "manager.d/*.conf"\n',
+    "/usr/share/asterisk/agi-bin/.keep": "",
+    "/etc/init.d/asterisk": "#!/bin/sh\n",
+    "/lib/systemd/system/asterisk.service": "[Unit]\n",
+}
+_CUSTOM = {
+    "/etc/asterisk/asterisk.conf": "[directories]\nastetcdir=/etc/asterisk\nastagidir=/var/lib/asterisk/agi-bin ; x\n",
+    "/etc/asterisk/extensions.conf": "#include extensions_custom.conf\n",
+    "/etc/asterisk/extensions_custom.conf": "[from-internal-custom]\nexten => 1234,1,NoOp(Ñandú)\n",
+    "/etc/asterisk/manager.conf": "[general]\nenabled = yes\n[admin]\nsecret = x\n#include manager_custom.conf\n",
+    "/etc/asterisk/manager_custom.conf": "",
+    "/etc/init.d/functions": "",
+}
+FILES = {
+    "plain": DEBIAN_FILES,
+    "freepbx": {**_CUSTOM, "/etc/freepbx.conf": FREEPBX},
+    "issabel": {
+        **_CUSTOM,
+        "/etc/amportal.conf": AMPORTAL,
+        "/etc/issabel.conf": "mysqlrootpwd=x\n",
+        "/etc/sysconfig/x": "",
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory):
+    """A checkout that tests may change."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("ixxsms", "agi", "dialplan", "initscripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def checkout(shipped, tmp_path):
+    return shutil.copytree(shipped, tmp_path / "checkout")
+
+
+class Pbx:
+    """A system in a folder."""
+
+    def __init__(self, folder: Path, checkout: Path, kind: str = "plain") -> None:
+        self.root, self.checkout = folder / "root", checkout
+        self.write("/etc/passwd", PASSWD)
+        self.write("/etc/group", GROUP)
+        for path, text in FILES[kind].items():
+            self.write(path, text)
+
+    def at(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def write(self, path: str, text: str) -> None:
+        self.at(path).parent.mkdir(parents=True, exist_ok=True)
+        self.at(path).write_text(text)
+
+    def read(self, path: str) -> str:
+        return self.at(path).read_text()
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ixxsms", "asterisk", *arguments, "--root", str(self.root)]
+        environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.root), "PYTHONPATH": str(self.checkout)}
+        done = subprocess.run(command, env=environ, cwd=self.checkout, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def install(self, *arguments: str) -> dict:
+        return json.loads(self.run("install", "--json", *arguments).stdout)
+
+    def uninstall(self, *arguments: str) -> dict:
+        return json.loads(self.run("uninstall", "--json", *arguments).stdout)
+
+    def tree(self) -> dict[str, tuple]:
+        """Everything about every file, but for times of reading."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            about = path.lstat()
+            content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+            found[str(path.relative_to(self.root))] = (
+                about.st_mode, about.st_uid, about.st_gid, about.st_mtime_ns if path.is_file() else 0, content,
+            )  # fmt: skip
+        return found
+
+    def setting(self, name: str) -> str | None:
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(self.at("/etc/ixxsms/ixxsms.conf"))
+        return parser["ixxsms"].get(name)
+
+    def secret(self, path: str) -> str:
+        return re.search(r"^\[ixxsms\]\nsecret = (.*)$", self.read(path), re.M)[1]
+
+
+@pytest.fixture
+def pbx(tmp_path, shipped):
+    return Pbx(tmp_path, shipped)
+
+
+@pytest.fixture
+def freepbx(tmp_path, shipped):
+    return Pbx(tmp_path, shipped, "freepbx")
+
+
+def whats(report: dict) -> dict[str, str]:
+    return {action["path"]: action["action"] for action in report["actions"]}
+
+
+def notes(report: dict) -> dict[str, str]:
+    return {action["path"]: action["note"] for action in report["actions"] if action["note"]}
+
+
+USER = """[ixxsms]
+secret = {}
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+read = system,call,user,cdr,agent
+write = user,originate,message
+eventfilter = Event: UserEvent
+eventfilter = Event: Cdr
+eventfilter = Event: Hangup
+eventfilter = Event: DialEnd
+eventfilter = Event: QueueCallerAbandon
+eventfilter = Event: MessageWaiting
+eventfilter = Event: OriginateResponse
+eventfilter = Event: FullyBooted
+writetimeout = 1000
+"""
+
+
+# -- each kind of PBX -------------------------------------------------------------------------------------------------
+
+
+def test_on_a_debian_everything_goes_where_asterisk_and_the_system_look_for_it(pbx, shipped):
+    report = pbx.install()
+    assert report["flavour"] == "plain" and report["warnings"] == []
+    for script in sorted((shipped / "agi").glob("ixxsms-*.agi")):
+        installed = pbx.at(f"/usr/share/asterisk/agi-bin/{script.name}").read_bytes().split(b"\n", 1)
+        assert installed[0].startswith(f"#!{sys.executable}".encode())
+        assert installed[1] == script.read_bytes().split(b"\n", 1)[1]
+    dialplan = "extensions_ixxsms.conf"
+    assert pbx.read(f"/etc/asterisk/{dialplan}") == (shipped / "dialplan" / dialplan).read_text()
+    before = DEBIAN_FILES["/etc/asterisk/extensions.conf"]
+    assert pbx.read("/etc/asterisk/extensions.conf") == f"{before}\n#include {dialplan}\n"
+
+    secret = pbx.secret("/etc/asterisk/manager.d/ixxsms.conf")
+    assert len(secret) > 40
+    assert pbx.read("/etc/asterisk/manager.d/ixxsms.conf") == USER.format(secret)
+    assert pbx.read("/etc/asterisk/manager.conf") == DEBIAN_FILES["/etc/asterisk/manager.conf"]
+    assert (pbx.setting("ami_secret"), pbx.setting("ami_host")) == (secret, "127.0.0.1")
+    assert pbx.setting("database_url") == "sqlite:////var/lib/ixxsms/ixxsms.db"
+
+    program = Path(sysconfig.get_path("scripts")) / "ixxmassivesms"
+    assert f"\nDAEMON={program}\n" in pbx.read("/etc/default/ixxmassivesms")
+    for unit in ("ixxmassivesms.service", "ixxmassivesms@.service"):
+        assert f"\nExecStart={program}\n" in pbx.read(f"/lib/systemd/system/{unit}")
+    assert pbx.at("/etc/init.d/ixxmassivesms").read_bytes() == (ROOT / "initscripts/ixxmassivesms").read_bytes()
+    assert pbx.at("/etc/logrotate.d/ixxsms").exists()
+    assert pbx.at("/var/lib/ixxsms/scripts/sample").exists()
+
+
+MODES = {
+    "/usr/share/asterisk/agi-bin/ixxsms-send.agi": (0o755, ASTERISK),
+    "/etc/asterisk/extensions_ixxsms.conf": (0o644, ASTERISK),
+    "/etc/asterisk/manager.d/ixxsms.conf": (0o640, ASTERISK),
+    "/etc/ixxsms": (0o750, (0, 110)),
+    "/etc/ixxsms/ixxsms.conf": (0o640, (0, 110)),
+    "/var/lib/ixxsms": (0o750, ASTERISK),
+    "/var/lib/ixxsms/installed.json": (0o640, ASTERISK),
+    "/var/lib/ixxsms/scripts": (0o755, (0, 0)),
+    "/var/lib/ixxsms/scripts/sample": (0o755, (0, 0)),
+    "/var/log/ixxsms": (0o750, ASTERISK),
+    "/etc/init.d/ixxmassivesms": (0o755, (0, 0)),
+    "/etc/default/ixxmassivesms": (0o644, (0, 0)),
+    "/lib/systemd/system/ixxmassivesms.service": (0o644, (0, 0)),
+    "/etc/asterisk/extensions.conf": (0o664, (7, 8)),
+}
+
+
+def test_every_file_has_its_mode_and_its_owner(pbx):
+    extensions = pbx.at("/etc/asterisk/extensions.conf")
+    extensions.chmod(0o664)
+    if IS_ROOT:
+        os.chown(extensions, 7, 8)
+    pbx.install()
+    for path, (mode, owner) in MODES.items():
+        about = pbx.at(path).stat()
+        assert stat.S_IMODE(about.st_mode) == mode, path
+        assert (about.st_uid, about.st_gid) == (owner if IS_ROOT else (os.getuid(), os.getgid())), path
+
+
+@pytest.mark.parametrize("kind", ["freepbx", "issabel"])
+def test_on_freepbx_and_issabel_the_custom_files_get_our_part(tmp_path, shipped, kind):
+    pbx = Pbx(tmp_path, shipped, kind)
+    report = pbx.install()
+    assert report["flavour"] == kind
+    assert pbx.at("/var/lib/asterisk/agi-bin/ixxsms-send.agi").exists()
+    before = FILES[kind]["/etc/asterisk/extensions_custom.conf"]
+    assert pbx.read("/etc/asterisk/extensions_custom.conf") == f"{before}#include extensions_ixxsms.conf\n"
+    for file in ("extensions.conf", "manager.conf"):
+        assert pbx.read(f"/etc/asterisk/{file}") == FILES[kind][f"/etc/asterisk/{file}"]
+    secret = pbx.secret("/etc/asterisk/manager_custom.conf")
+    assert USER.format(secret) in pbx.read("/etc/asterisk/manager_custom.conf")
+    assert pbx.setting("ami_secret") == secret
+    user = "freepbxuser" if kind == "freepbx" else "asteriskuser"
+    assert pbx.setting("cdr_url") == f"mysql://{user}:Geheim%251@localhost/asteriskcdrdb"
+    defaults = "/etc/default" if kind == "freepbx" else "/etc/sysconfig"
+    assert pbx.at(f"{defaults}/ixxmassivesms").exists()
+    assert not pbx.at("/lib/systemd").exists()
+    dialplan = "fwconsole reload" if kind == "freepbx" else "asterisk -rx 'dialplan reload'"
+    assert report["reload"][:2] == [dialplan, "asterisk -rx 'manager reload'"]
+
+
+def test_freepbx_is_told_not_to_take_the_x_from_our_scripts(freepbx):
+    freepbx.write("/etc/asterisk/freepbx_chown.conf", "[blacklist]\nitem = /a\n\n[custom]\nfile = /b,0644,root,root\n")
+    freepbx.install()
+    lines = freepbx.read("/etc/asterisk/freepbx_chown.conf").splitlines()
+    custom = lines[lines.index("[custom]") :]
+    for script in ("inbox", "list", "send"):
+        assert f"file = /var/lib/asterisk/agi-bin/ixxsms-{script}.agi,0755,asterisk,asterisk" in custom
+    assert custom[-1] == "file = /b,0644,root,root"
+    freepbx.uninstall()
+    assert freepbx.read("/etc/asterisk/freepbx_chown.conf").splitlines() == [
+        *("[blacklist]", "item = /a", "", "[custom]", "file = /b,0644,root,root")
+    ]
+
+
+def test_a_flag_goes_before_what_is_found(freepbx):
+    assert freepbx.install("--plain", "--dry-run")["flavour"] == "plain"
+    assert freepbx.install("--issabel", "--dry-run")["flavour"] == "issabel"
+    done = freepbx.run("install", "--plain", "--freepbx", code=2)
+    assert "only one" in done.stderr
+
+
+def test_a_manager_conf_that_includes_no_folder_gets_one_line(pbx):
+    pbx.write("/etc/asterisk/manager.conf", "[general]\nenabled = no\nport = 6038\n")
+    report = pbx.install()
+    assert pbx.read("/etc/asterisk/manager.conf").endswith("port = 6038\n#include manager_ixxsms.conf\n")
+    assert pbx.setting("ami_secret") == pbx.secret("/etc/asterisk/manager_ixxsms.conf")
+    assert pbx.setting("ami_port") == "6038"
+    assert any("needs enabled = yes" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("text", "folders", "expected"),
+    [
+        ("[directories]\nastagidir => /opt/agi\n", (), "/opt/agi"),
+        ("[directories]\n;astagidir => /no\n;-- astagidir => /no\n--;\nastagidir = /opt/agi/ ; why\n", (), "/opt/agi"),
+        ("[directories]\n#include more.conf\n", (), "/opt/included"),
+        ("[directories](!)\nastagidir => /opt/told\n", ("/opt/told", "/var/lib/asterisk/agi-bin"), "/opt/told"),
+        ("[directories](!)\nastagidir => /opt/told\n", ("/var/lib/asterisk/agi-bin",), "/var/lib/asterisk/agi-bin"),
+        ("", ("/usr/share/asterisk/agi-bin",), "/usr/share/asterisk/agi-bin"),
+        ("", (), "/var/lib/asterisk/agi-bin"),
+    ],
+)
+def test_the_scripts_go_where_asterisk_looks_for_them(pbx, text, folders, expected):
+    shutil.rmtree(pbx.at("/usr/share/asterisk"))
+    pbx.write("/etc/asterisk/asterisk.conf", text)
+    pbx.write("/etc/asterisk/more.conf", "astagidir => /opt/included\n")
+    for folder in folders:
+        pbx.at(folder).mkdir(parents=True)
+    pbx.install()
+    assert pbx.at(f"{expected}/ixxsms-send.agi").exists()
+
+
+def test_the_configuration_folder_is_the_one_that_asterisk_names(pbx):
+    shutil.copytree(pbx.at("/etc/asterisk"), pbx.at("/opt/pbx"))
+    pbx.write("/etc/asterisk/asterisk.conf", "[directories]\nastetcdir => /opt/pbx\n")
+    pbx.install()
+    assert pbx.at("/opt/pbx/extensions_ixxsms.conf").exists()
+    assert not pbx.at("/etc/asterisk/extensions_ixxsms.conf").exists()
+
+
+# -- again, and after changes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_a_second_run_finds_everything_unchanged_and_changes_nothing(tmp_path, shipped, kind):
+    pbx = Pbx(tmp_path, shipped, kind)
+    first = pbx.install()
+    before = pbx.tree()
+    second = pbx.install()
+    assert set(whats(second)) == set(whats(first))
+    assert set(whats(second).values()) == {"unchanged"}
+    assert second["reload"] == []
+    assert pbx.tree() == before
+    shown = pbx.run("install").stdout.splitlines()
+    assert [line for line in shown if not line.startswith(("unchanged ", "Attention: "))] == []
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_a_dry_run_tells_the_same_and_changes_nothing(tmp_path, shipped, kind):
+    pbx = Pbx(tmp_path, shipped, kind)
+    before = pbx.tree()
+    told = pbx.install("--dry-run")
+    assert pbx.tree() == before
+    done = pbx.install()
+    assert told == {**done, "dry_run": True}
+    assert pbx.run("install", "--dry-run").stdout.startswith("This would be done; nothing is changed.\n")
+    before = pbx.tree()
+    told = pbx.uninstall("--dry-run")
+    assert pbx.tree() == before
+    away = pbx.uninstall()
+    folders = ("/var/log/ixxsms", "/var/lib/ixxsms", "/etc/ixxsms")  # they are empty only when it is done
+    assert set(whats(away)) - set(whats(told)) <= {*folders, "/var/lib/ixxsms/scripts"}
+
+
+def test_a_file_that_was_changed_is_kept_and_the_new_one_put_beside_it(pbx):
+    pbx.install()
+    changed = "/usr/share/asterisk/agi-bin/ixxsms-send.agi"
+    ours = pbx.read(changed)
+    pbx.write(changed, "#!/bin/sh\n# mine\n")
+    pbx.write("/etc/logrotate.d/ixxsms", "# mine\n")
+    report = pbx.install()
+    assert pbx.read(changed) == "#!/bin/sh\n# mine\n"
+    assert pbx.read(f"{changed}.new") == ours
+    assert whats(report)[changed] == "kept"
+    assert f"the new one is {changed}.new" in notes(report)[changed]
+    assert f"kept       {changed} (it was changed here; the new one is {changed}.new)\n" in pbx.run("install").stdout
+    # Logrotate would read a second file of the same logs, and stop at that.
+    assert pbx.at("/etc/logrotate.d/ixxsms.new.disabled").exists()
+    before = pbx.tree()
+    pbx.install()
+    assert pbx.tree() == before
+    pbx.at(f"{changed}.new").replace(pbx.at(changed))
+    assert whats(pbx.install())[changed] == "unchanged"
+
+
+def test_a_file_of_that_name_that_was_there_before_is_kept(pbx):
+    pbx.write("/etc/asterisk/extensions_ixxsms.conf", "; mine\n")
+    assert whats(pbx.install())["/etc/asterisk/extensions_ixxsms.conf"] == "kept"
+    assert pbx.read("/etc/asterisk/extensions_ixxsms.conf") == "; mine\n"
+    pbx.uninstall()
+    assert pbx.read("/etc/asterisk/extensions_ixxsms.conf") == "; mine\n"
+
+
+def test_a_newer_version_replaces_what_nobody_has_changed(tmp_path, checkout):
+    pbx = Pbx(tmp_path, checkout)
+    pbx.install()
+    for name in ("agi/ixxsms-send.agi", "dialplan/extensions_ixxsms.conf", "initscripts/ixxmassivesms.service"):
+        with (checkout / name).open("a") as file:
+            file.write("# newer\n")
+    report = pbx.install()
+    updated = {path for path, what in whats(report).items() if what == "updated"}
+    assert updated == {
+        "/usr/share/asterisk/agi-bin/ixxsms-send.agi",
+        "/etc/asterisk/extensions_ixxsms.conf",
+        "/lib/systemd/system/ixxmassivesms.service",
+    }
+    assert pbx.read("/usr/share/asterisk/agi-bin/ixxsms-send.agi").endswith("# newer\n")
+    commands = ["asterisk -rx 'dialplan reload'", "systemctl daemon-reload", "service ixxmassivesms restart"]
+    assert report["reload"] == commands
+
+
+def test_a_lost_mode_is_set_again(pbx):
+    pbx.install()
+    script = pbx.at("/usr/share/asterisk/agi-bin/ixxsms-send.agi")
+    script.chmod(0o644)  # as `fwconsole chown` does
+    report = pbx.install()
+    assert notes(report) == {"/usr/share/asterisk/agi-bin/ixxsms-send.agi": "mode and owner"}
+    assert os.access(script, os.X_OK)
+
+
+def test_what_root_has_made_by_init_is_given_to_the_daemon(pbx):
+    database = "/var/lib/ixxsms/ixxsms.db"
+    pbx.write(database, "")
+    pbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\ndatabase_url = sqlite:////elsewhere\n")
+    pbx.at("/etc/ixxsms").chmod(0o700)
+    pbx.install()
+    assert pbx.setting("database_url") == "sqlite:////elsewhere"
+    assert len(pbx.setting("ami_secret")) > 40
+    if IS_ROOT:
+        for path, owner in ((database, ASTERISK), ("/etc/ixxsms", (0, 110)), ("/etc/ixxsms/ixxsms.conf", (0, 110))):
+            assert (pbx.at(path).stat().st_uid, pbx.at(path).stat().st_gid) == owner, path
+        assert stat.S_IMODE(pbx.at("/etc/ixxsms").stat().st_mode) == 0o750
+    assert set(whats(pbx.install()).values()) == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#include extensions_ixxsms.conf",
+        '  #include "extensions_ixxsms.conf" ; ours',
+        "#include </etc/asterisk/extensions_ixxsms.conf>",
+        "#tryinclude extensions_ixxsms.conf",
+    ],
+)
+def test_a_line_that_is_there_in_another_form_is_not_added_again(pbx, line):
+    text = f"[default]\n{line}\n[other]\n"
+    pbx.write("/etc/asterisk/extensions.conf", text)
+    assert whats(pbx.install())["/etc/asterisk/extensions.conf"] == "unchanged"
+    pbx.uninstall()
+    assert pbx.read("/etc/asterisk/extensions.conf") == text, "what was there before is not ours to take away"
+
+
+def test_a_line_that_was_commented_out_stays_so_and_one_that_was_lost_comes_back(pbx):
+    pbx.install()
+    before = DEBIAN_FILES["/etc/asterisk/extensions.conf"]
+    pbx.write("/etc/asterisk/extensions.conf", f"{before}\n; #include extensions_ixxsms.conf\n")
+    report = pbx.install()
+    assert whats(report)["/etc/asterisk/extensions.conf"] == "kept"
+    assert "commented out" in notes(report)["/etc/asterisk/extensions.conf"]
+    pbx.write("/etc/asterisk/extensions.conf", before)
+    pbx.install()
+    assert pbx.read("/etc/asterisk/extensions.conf").count("#include extensions_ixxsms.conf") == 1
+
+
+def test_other_peoples_files_keep_every_byte(pbx):
+    original = b"[default]\r\nexten => 1,1,NoOp(\xf1and\xfa)\r\n;-- open"
+    pbx.at("/etc/asterisk/extensions.conf").write_bytes(original)
+    pbx.install()
+    assert pbx.at("/etc/asterisk/extensions.conf").read_bytes().startswith(original)
+    pbx.uninstall()
+    assert pbx.at("/etc/asterisk/extensions.conf").read_bytes().rstrip(b"\n") == original
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "file"), [("plain", "manager.d/ixxsms.conf"), ("freepbx", "manager_custom.conf")])
+def test_the_secret_is_kept_by_every_further_run(tmp_path, checkout, kind, file):
+    pbx = Pbx(tmp_path, checkout, kind)
+    path = f"/etc/asterisk/{file}"
+    pbx.install()
+    first = pbx.secret(path)
+    pbx.install()
+    assert pbx.secret(path) == first
+    pbx.write(path, pbx.read(path).replace(first, "of-the-administrator"))
+    report = pbx.install()
+    assert pbx.secret(path) == "of-the-administrator"
+    assert any("is not the secret of the manager user" in warning for warning in report["warnings"])
+    pbx.uninstall()
+    assert not pbx.at(path).exists() or "of-the-administrator" not in pbx.read(path)
+
+
+def test_an_installation_after_an_uninstallation_has_the_secret_of_the_configuration(freepbx):
+    freepbx.install()
+    secret = freepbx.setting("ami_secret")
+    freepbx.uninstall()
+    assert secret not in freepbx.read("/etc/asterisk/manager_custom.conf")
+    freepbx.install()
+    assert freepbx.secret("/etc/asterisk/manager_custom.conf") == secret == freepbx.setting("ami_secret")
+
+
+def test_a_manager_user_of_that_name_that_was_there_before_is_kept(freepbx):
+    freepbx.write("/etc/asterisk/manager_custom.conf", "[ixxsms]\nsecret = its\\;own ; comment\nread = all\n")
+    report = freepbx.install()
+    assert whats(report)["/etc/asterisk/manager_custom.conf"] == "kept"
+    assert freepbx.read("/etc/asterisk/manager_custom.conf").count("[ixxsms]") == 1
+    assert freepbx.setting("ami_secret") == "its;own"
+    freepbx.uninstall()
+    assert "[ixxsms]" in freepbx.read("/etc/asterisk/manager_custom.conf")
+
+
+def test_rights_that_an_administrator_gave_the_manager_user_are_kept(freepbx):
+    freepbx.install()
+    text = freepbx.read("/etc/asterisk/manager_custom.conf").replace("write = user,", "write = user,call,")
+    freepbx.write("/etc/asterisk/manager_custom.conf", text)
+    assert whats(freepbx.install())["/etc/asterisk/manager_custom.conf"] == "kept"
+    assert freepbx.read("/etc/asterisk/manager_custom.conf") == text
+    assert whats(freepbx.uninstall())["/etc/asterisk/manager_custom.conf"] == "kept"
+
+
+def test_no_secret_is_ever_printed_or_readable_by_everybody(freepbx):
+    printed = "".join(
+        done.stdout + done.stderr
+        for arguments in (["install", "--dry-run"], ["install"], ["install", "--json"], ["install"], ["uninstall"])
+        for done in [freepbx.run(*arguments)]
+    )
+    secret = freepbx.setting("ami_secret")
+    assert "Geheim" not in printed and secret not in printed
+    for path in freepbx.root.rglob("*"):
+        if path.is_file() and path.name not in ("freepbx.conf", "manager_custom.conf"):
+            content = path.read_text()
+            if secret in content or "Geheim" in content:
+                assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0, path
+
+
+def test_settings_that_are_there_are_kept(freepbx):
+    freepbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\ndatabase_url = sqlite:////x\ncdr_url =\nami_secret = mine\n")
+    freepbx.install()
+    assert (freepbx.setting("cdr_url"), freepbx.setting("ami_secret")) == ("", "mine")
+    assert freepbx.secret("/etc/asterisk/manager_custom.conf") == "mine"
+
+
+def test_the_configuration_that_was_written_can_be_read(freepbx):
+    freepbx.install()
+    code = "import sys, pathlib; from ixxsms import config; print(config.load(pathlib.Path(sys.argv[1]), {}).cdr_url)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, freepbx.at("/etc/ixxsms/ixxsms.conf")],
+        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "mysql://freepbxuser:Geheim%251@localhost/asteriskcdrdb\n", done.stderr
+
+
+# -- away again -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_uninstalling_leaves_what_was_there_before_and_the_configuration(tmp_path, shipped, kind):
+    pbx = Pbx(tmp_path, shipped, kind)
+
+    def contents() -> dict[str, bytes]:
+        files = (path for path in pbx.root.rglob("*") if path.is_file())
+        return {str(path.relative_to(pbx.root)): path.read_bytes().rstrip(b"\n") for path in files}
+
+    before = contents()
+    pbx.install()
+    pbx.write("/var/lib/ixxsms/ixxsms.db", "the database")
+    report = pbx.uninstall()
+    after = contents()
+    configuration = after.pop("etc/ixxsms/ixxsms.conf")
+    assert b"ami_secret = " in configuration
+    assert after.pop("var/lib/ixxsms/ixxsms.db") == b"the database"
+    assert after == before
+    assert "asterisk -rx 'manager reload'" in report["reload"]
+    assert pbx.run("uninstall").stdout == "Nothing is installed here.\n"
+
+
+def test_uninstalling_keeps_what_was_changed(pbx):
+    pbx.install()
+    pbx.write("/etc/init.d/ixxmassivesms", "# mine\n")
+    report = pbx.uninstall()
+    assert whats(report)["/etc/init.d/ixxmassivesms"] == "kept"
+    assert pbx.read("/etc/init.d/ixxmassivesms") == "# mine\n"
+    assert not pbx.at("/etc/default/ixxmassivesms").exists()
+
+
+def test_a_list_that_somebody_else_wrote_does_not_make_root_remove_other_files(pbx):
+    pbx.install()
+    manifest = pbx.at("/var/lib/ixxsms/installed.json")
+    listed = json.loads(manifest.read_text())
+    listed["files"]["/etc/passwd"] = hashlib.sha256(PASSWD.encode()).hexdigest()
+    listed["lines"]["/etc/group"] = ["root:x:0:"]
+    manifest.write_text(json.dumps(listed))
+    pbx.uninstall()
+    assert (pbx.read("/etc/passwd"), pbx.read("/etc/group")) == (PASSWD, GROUP)
+
+
+@pytest.mark.parametrize("content", ["{", '{"files": []}', '{"unknown": {}}', "null"])
+def test_a_list_that_is_damaged_stops_everything(pbx, content):
+    pbx.install()
+    pbx.write("/var/lib/ixxsms/installed.json", content)
+    before = pbx.tree()
+    done = pbx.run("uninstall", code=1)
+    assert done.stderr.startswith("ixxsms: The list of what was installed") and done.stderr.count("\n") == 1
+    assert pbx.run("install", code=1).stderr == done.stderr
+    assert pbx.tree() == before
+
+
+# -- links and rights -------------------------------------------------------------------------------------------------
+
+
+def test_links_lead_nowhere_but_into_the_root(pbx, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(pbx.at("/usr/share/asterisk"))
+    pbx.at("/usr/share/asterisk").symlink_to(outside)  # absolute: in the system it is a folder of that name
+    pbx.write("/etc/asterisk/asterisk.conf", "[directories]\nastagidir => /usr/share/asterisk/agi-bin\n")
+    pbx.at("/etc/logrotate.d").symlink_to("../../../../../../../../../../var/rotate")
+    pbx.at("/etc/asterisk/extensions_ixxsms.conf").symlink_to(outside / "file")
+    report = pbx.install()
+    assert list(outside.iterdir()) == []
+    assert (pbx.root / outside.relative_to("/") / "agi-bin" / "ixxsms-send.agi").exists()
+    assert pbx.at("/var/rotate/ixxsms").exists()
+    assert "is no plain file" in notes(report)["/etc/asterisk/extensions_ixxsms.conf"]
+    pbx.uninstall()
+    assert pbx.at("/etc/asterisk/extensions_ixxsms.conf").is_symlink()
+
+
+def test_links_in_a_circle_are_an_error(pbx):
+    pbx.at("/etc/logrotate.d").symlink_to("logrotate.d")
+    assert "links lead in a circle" in pbx.run("install", code=1).stderr
+
+
+def test_a_file_that_is_edited_through_a_link_stays_a_link(pbx):
+    pbx.at("/etc/asterisk/extensions.conf").replace(pbx.at("/etc/asterisk/real.conf"))
+    pbx.at("/etc/asterisk/extensions.conf").symlink_to("/etc/asterisk/real.conf")
+    pbx.install()
+    assert pbx.at("/etc/asterisk/extensions.conf").is_symlink()
+    assert pbx.read("/etc/asterisk/real.conf").endswith("#include extensions_ixxsms.conf\n")
+
+
+def test_where_there_is_no_asterisk_it_says_so(pbx):
+    shutil.rmtree(pbx.at("/etc/asterisk"))
+    before = pbx.tree()
+    done = pbx.run("install", code=1)
+    assert done.stderr == (
+        "ixxsms: There is no Asterisk here: /etc/asterisk is missing. Install Asterisk first, or name another --root.\n"
+    )
+    assert pbx.tree() == before
+
+
+def test_where_there_is_no_user_asterisk_it_says_so_and_makes_none(pbx):
+    pbx.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    report = pbx.install()
+    assert any(warning.startswith("There is no user asterisk") for warning in report["warnings"])
+    assert pbx.read("/etc/passwd") == "root:x:0:0:root:/root:/bin/sh\n"
+    assert pbx.at("/etc/asterisk/extensions_ixxsms.conf").stat().st_uid == os.getuid()
+
+
+def test_without_roots_rights_one_sentence_says_so():
+    # In a user namespace of its own root is nobody, who may still read the interpreter, wherever that lies.
+    nobody = ["unshare", "--user"] if IS_ROOT else []
+    if subprocess.run([*nobody, "true"], capture_output=True).returncode != 0:
+        pytest.skip("user namespaces are not allowed here")
+    for verb in ("install", "uninstall"):
+        command = [*nobody, sys.executable, "-m", "ixxsms", "asterisk", verb]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "ixxsms: This needs root's rights; with --dry-run it only tells what it would do.\n"
+
+
+# -- what is shipped --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "interpreter", "expected"),
+    [
+        (b"#!/usr/bin/env python3\nx\n", "/opt/ixxsms/bin/python", b"#!/opt/ixxsms/bin/python\nx\n"),
+        (b"#!/usr/bin/python3.11 -I -S\nx\n", "/p", b"#!/p -I -S\nx\n"),
+        (b"x\n", "/p", b"#!/p\nx\n"),
+        (b"#!/usr/bin/env python3\nx\n", "/a b/p", b"#!/bin/sh\n'''exec' \"/a b/p\"  \"$0\" \"$@\"\n' '''\nx\n"),
+    ],
+)
+def test_a_script_is_run_by_the_interpreter_of_this_installation(script, interpreter, expected):
+    from ixxsms.asterisk.install.shipped import with_python
+
+    assert with_python(script, interpreter) == expected
+
+
+def test_an_interpreter_with_a_long_path_with_blanks_runs_the_script_too(tmp_path):
+    from ixxsms.asterisk.install.shipped import with_python
+
+    folder = tmp_path / ("long " * 40)
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    script = tmp_path / "x.agi"
+    script.write_bytes(
+        with_python(b"#!/usr/bin/env python3\nimport sys\nprint(sys.argv[1:])\n", str(folder / "python"))
+    )
+    script.chmod(0o755)
+    done = subprocess.run([script, "a b", "c"], capture_output=True, text=True)
+    assert done.stdout == "['a b', 'c']\n", done.stderr
+
+
+@pytest.fixture
+def installed_units(pbx, tmp_path):
+    """The units as they were installed, starting a program that exists."""
+    pbx.install()
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for name in ("ixxmassivesms.service", "ixxmassivesms@.service"):
+        text = re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", pbx.read(f"/lib/systemd/system/{name}"), flags=re.M)
+        (folder / name).write_text(text)
+    return [folder / "ixxmassivesms.service", folder / "ixxmassivesms@2.service"]
+
+
+def needed(program: str) -> None:
+    if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+        assert not os.environ.get("CI"), f"{program} is missing"
+        pytest.skip(f"{program} is not installed")
+
+
+def test_systemd_understands_the_units_and_finds_them_well_confined(installed_units):
+    needed("systemd-analyze")
+    done = subprocess.run(["systemd-analyze", "verify", *installed_units], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    for unit in installed_units:
+        command = ["systemd-analyze", "security", "--offline=yes", "--threshold=40", unit]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_logrotate_understands_its_file(pbx, tmp_path):
+    needed("logrotate")
+    pbx.install()
+    text = pbx.read("/etc/logrotate.d/ixxsms")
+    assert "su asterisk asterisk" in text
+    file = tmp_path / "logrotate.conf"
+    file.write_text(text.replace("    su asterisk asterisk\n", "").replace("/var/log/ixxsms", str(tmp_path)))
+    file.chmod(0o644)
+    (tmp_path / "ixxmassivesms.log").write_text("a line\n")
+    command = ["/usr/sbin/logrotate", "--debug", "--state", tmp_path / "state", file]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "error:" not in done.stderr, done.stderr
+    assert "considering log" in done.stderr
