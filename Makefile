@@ -23,6 +23,7 @@ check: $(VENV)/.tools
 # Everything: as check, and against real servers, real SMSCs and real processes.
 test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed
 	tests/system-packages servers
+	tests/unpack-asterisk
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +17,7 @@ import phonenumbers
 from sqlalchemy.orm import Session
 
 from ixxsms import lists
-from ixxsms.asterisk.cdr import Batch, Filters, Skip, Source, Start
+from ixxsms.asterisk.cdr import Filters, Skip, Source, Start
 from ixxsms.errors import NotFound
 from ixxsms.models import HarvestMark, NumberList
 from ixxsms.names import check_name
@@ -129,7 +128,7 @@ def _read(
 ) -> _Reading:
     reading = _Reading(mark=start.mark)
     numbers: Counter[str] = Counter()
-    for batch in _ahead(source.read(filters, start, never_mobile(plan), calls=filters.min_calls > 1)):
+    for batch in source.read(filters, start, never_mobile(plan), calls=filters.min_calls > 1):
         reading.rows += batch.rows
         reading.mark = batch.mark
         reading.refused[NOT_MOBILE] += batch.skipped
@@ -145,15 +144,6 @@ def _read(
             reading.refused[_reason(found.reason)] += times
     reading.refused = +reading.refused
     return reading
-
-
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The next batch is read while this one is counted: a database does not need the interpreter."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, batches, None)
-        while batch := coming.result():
-            coming = reader.submit(next, batches, None)
-            yield batch
 
 
 def _reason(reason: str) -> str:

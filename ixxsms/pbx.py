@@ -143,7 +143,10 @@ class Pbx:
         everything: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> harvest.HarvestReport:
-        """Take the mobile numbers of the call records into a list. `cdr_url`: instead of the setting's."""
+        """Take the mobile numbers of the call records, of both directions unless `filters` says, into a list.
+
+        `cdr_url`: instead of the setting's.
+        """
         url = cdr_url or self.config.cdr_url
         if not url:
             raise BadInput("No call records are configured; set cdr_url, or give --cdr-url.")
@@ -154,7 +157,7 @@ class Pbx:
                 numbering_plan.get(session),
                 list_name,
                 source,
-                filters,
+                filters or cdr.Filters(direction="both"),
                 dry_run=dry_run,
                 everything=everything,
                 progress=progress,

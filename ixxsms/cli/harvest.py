@@ -26,8 +26,9 @@ def harvest(
     since: Annotated[str, typer.Option(metavar="DATE", help='Calls from 2026-01-31 or "2026-01-31 09:00" on.')] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Calls before this.")] = "",
     direction: Annotated[
-        str, typer.Option(metavar="in|out|both", help="in: who called; out: who was called.")
-    ] = "both",
+        str, typer.Option(metavar="in|out|both", help="in: who called; out: who was called. [both; in with --missed]")
+    ] = "",
+    missed: Annotated[bool, typer.Option("--missed", help="Calls that nobody took.")] = False,
     disposition: Annotated[str, typer.Option(help='Such as ANSWERED or "NO ANSWER".')] = "",
     did: Annotated[str, typer.Option(help="The number that was called from outside.")] = "",
     min_billsec: Annotated[int, typer.Option(min=0, help="Calls that were talked for so many seconds.")] = 0,
@@ -46,7 +47,8 @@ def harvest(
     filters = Filters(
         since=moment(since),
         until=moment(until),
-        direction=direction,
+        direction=direction or ("in" if missed else "both"),
+        missed=missed,
         disposition=disposition,
         did=did,
         min_billsec=min_billsec,

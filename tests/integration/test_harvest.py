@@ -12,13 +12,15 @@ import pytest
 from conftest import KINDS, new_database
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Column, DateTime, Integer, MetaData, String, create_engine, select, text
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.engine import Engine
 
 from ixxsms import lists
-from ixxsms.asterisk.cdr import Filters, open_cdr
+from ixxsms.asterisk.cdr import Filters, Sms, open_cdr, write_sms
+from ixxsms.asterisk.cdr.missed import Leg, MissedCalls
 from ixxsms.db import Database
-from ixxsms.errors import BadInput, DatabaseError, NotFound
+from ixxsms.errors import BadInput, ConfigError, DatabaseError, NotFound
 from ixxsms.harvest import harvest, never_mobile
 from ixxsms.models import HarvestMark, Member, NumberList
 from ixxsms.numbering import checker, make_plan
@@ -351,6 +353,162 @@ def test_progress_tells_the_rows_read(own, make_cdr):
     assert seen == sorted(seen)
     assert len(seen) > 1
     assert seen[-1] == 70_000
+
+
+# --- Missed calls
+
+
+def write_calls(cdr: Cdr) -> None:
+    """Of these, 600000001, -3, -5 and -7 spoke with nobody."""
+
+    def write(
+        src: str, disposition: str, uniqueid: str, dstchannel: str = "PJSIP/201-1", lastapp: str = "Dial", **other
+    ):
+        names = {"lastapp": lastapp, "dstchannel": dstchannel, "channel": "PJSIP/trunk-1", "linkedid": uniqueid} | other
+        cdr.write(src, disposition=disposition, uniqueid=uniqueid, **names)
+
+    write("600000001", "NO ANSWER", "1.1")
+    write("600000002", "NO ANSWER", "1.2")  # the first phone
+    write("600000002", "ANSWERED", "1.2", "PJSIP/202-2")  # the second
+    write("600000003", "ANSWERED", "1.3", "", "Queue")  # abandoned there
+    write("600000004", "NO ANSWER", "1.6", linkedid="1.4", channel="Local/201@from-queue-1;2")  # to one member
+    write("600000004", "ANSWERED", "1.4", "Local/202@from-queue-2;1", "Queue")  # another took it
+    write("600000005", "NO ANSWER", "1.9")
+    write("600000005", "ANSWERED", "1.9", "", "VoiceMail")
+    write("600000006", "ANSWERED", "1.10", "", "Playback")
+    write("600000007", "BUSY", "1.11")
+
+
+def test_a_missed_call_is_one_that_nobody_took(own, cdr):
+    write_calls(cdr)
+    report = take(own, cdr, Filters(missed=True))
+    assert members(own) == ["34600000001", "34600000003", "34600000005", "34600000007"]
+    assert (report.read, report.mobiles) == (4, 4)
+    assert take(own, cdr, Filters(missed=True)).new == 0
+
+
+MISSED_AND = [
+    (Filters(missed=True, disposition="NO ANSWER"), ["34600000001", "34600000005"]),
+    (Filters(missed=True, context="from-internal"), []),
+    (Filters(missed=True, since=datetime(2026, 11, 20), until=datetime(2026, 11, 20, 10, 0)), []),
+    (Filters(missed=True, min_calls=2), []),
+]
+
+
+def test_other_filters_choose_among_the_missed_calls(own, cdr):
+    write_calls(cdr)
+    for nth, (filters, numbers) in enumerate(MISSED_AND):
+        take(own, cdr, filters, name=f"list {nth}")
+        assert members(own, f"list {nth}") == numbers, filters
+
+
+def test_a_call_that_somebody_took_before_the_filter_begins_was_not_missed(own, cdr):
+    row = {
+        "uniqueid": "1.1",
+        "linkedid": "1.1",
+        "lastapp": "Dial",
+        "channel": "PJSIP/trunk-1",
+        "dstchannel": "PJSIP/1-1",
+    }
+    cdr.write("600000001", calldate="2026-11-20 09:59:00", disposition="ANSWERED", **row)
+    cdr.write("600000001", calldate="2026-11-20 10:01:00", disposition="NO ANSWER", **row)
+    assert take(own, cdr, Filters(missed=True, since=datetime(2026, 11, 20, 10, 0))).new == 0
+
+
+def test_calls_of_a_number_that_were_missed_can_be_counted(own, any_cdr):
+    write_calls(any_cdr)
+    any_cdr.write("+34600000007", disposition="NO ANSWER", uniqueid="2.1", lastapp="Dial", channel="PJSIP/trunk-1")
+    take(own, any_cdr, Filters(missed=True, min_calls=2))
+    assert members(own) == ["34600000007"]
+
+
+def test_only_calls_that_came_in_can_be_missed():
+    with pytest.raises(BadInput, match=r"^Only the calls that came in can be missed; leave the direction at in\.$"):
+        Filters(missed=True, direction="both")
+
+
+def leg(number: str, uniqueid: str, disposition: str = "NO ANSWER", linkedid: str = "", channel: str = "SIP/1") -> Leg:
+    return Leg(number, uniqueid, linkedid, channel, "SIP/2", disposition, wanted=True)
+
+
+def test_a_call_whose_rows_are_read_in_two_pieces_is_one():
+    calls = MissedCalls()
+    assert calls.take([leg("1", "1.1"), leg("2", "1.2")], end=False) == {"1": 1}
+    assert calls.take([leg("2", "1.2", "ANSWERED"), leg("3", "1.3")], end=False) == {}
+    assert calls.take([], end=True) == {"3": 1}
+
+
+def test_a_local_channel_is_the_callers_only_where_it_began_the_call():
+    began = leg("1", "1.12", linkedid="1.11", channel="Local/901@from-trunk-1;2")
+    led_to = leg("2", "1.13", linkedid="1.11", channel="Local/201@from-queue-1;2")
+    unknown = leg("3", "1.14", channel="Local/201@from-queue-1;2")
+    assert MissedCalls().take([began, led_to, unknown], end=True) == {"1": 1}
+
+
+def test_legs_of_one_call_are_not_counted_as_calls(own, any_cdr):
+    any_cdr.write("600000001", uniqueid="1.1", linkedid="1.1")
+    any_cdr.write("600000001", uniqueid="1.2", linkedid="1.1")
+    assert take(own, any_cdr, Filters(min_calls=2)).mobiles == 0
+
+
+# --- SMS among the CDRs
+
+SENT = [
+    Sms("201", "600123456", datetime(2026, 11, 20, 10, 0)),
+    Sms("Ventas", "o'600 -- 1", datetime(2026, 11, 20, 10, 1)),
+]
+
+
+def rows_of(cdr: Cdr) -> list[dict[str, object]]:
+    with cdr.engine.connect() as connection:
+        return [dict(row) for row in connection.exec_driver_sql("SELECT * FROM cdr").mappings()]
+
+
+def test_an_sms_is_a_row_in_whatever_columns_the_table_has(cdr):
+    write_sms(cdr.url, "cdr", SENT)
+    rows = rows_of(cdr)
+    assert [(row["src"], row["dst"]) for row in rows] == [("201", "600123456"), ("Ventas", "o'600 -- 1")]
+    assert {(row["dstchannel"], row["disposition"], str(row["billsec"])) for row in rows} == {("SMS", "ANSWERED", "0")}
+    assert [str(row.get("calldate", row.get("start")))[:19] for row in rows] == [
+        "2026-11-20 10:00:00",
+        "2026-11-20 10:01:00",
+    ]
+    assert {str(row["amaflags"]) for row in rows if "amaflags" in row} <= {"3", "DOCUMENTATION"}
+
+
+def test_an_sms_is_never_harvested(own, cdr):
+    write_sms(cdr.url, "cdr", SENT)
+    report = take(own, cdr, Filters(direction="both"))
+    assert (report.read, report.mobiles) == (0, 0)
+    cdr.write("622333444")
+    assert take(own, cdr, Filters(direction="both")).mobiles == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_must_be_filled_are(make_cdr, kind):
+    cdr = make_cdr(kind, "plain")
+    with cdr.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE cdr")
+        columns = [Column("id", Integer, primary_key=True), Column("tenant", String(9), nullable=False)]
+        columns += [Column("cost", Integer, nullable=False), Column("noted", DateTime, nullable=False)]
+        columns += [Column(name, String(80)) for name in ("src", "dst", "note")]
+        columns += [Column(name, DateTime) for name in ("answer", "end")]
+        SqlTable("cdr", MetaData(), *columns).create(connection)
+    write_sms(cdr.url, "cdr", SENT)
+    for row, sms in zip(rows_of(cdr), SENT, strict=True):
+        assert (row["dst"], row["tenant"], row["cost"], row["note"]) == (sms.number, "", 0, None)
+        assert {str(row[name])[:19] for name in ("answer", "end", "noted")} == {str(sms.when)}
+
+
+def test_what_cannot_be_written_is_one_sentence(make_cdr, tmp_path):
+    cdr = make_cdr("sqlite")
+    with pytest.raises(NotFound, match=r'^There is no table "sms" in the CDR database\.$'):
+        write_sms(cdr.url, "sms", SENT)
+    with pytest.raises(DatabaseError, match=r"^The CDRs in .* cannot be written: [^\n]*\.$"):
+        write_sms(f"sqlite:///{tmp_path}/absent.db", "cdr", SENT)
+    with pytest.raises(ConfigError, match="not to a file like"):
+        write_sms(str(tmp_path / "Master.csv"), "cdr", SENT)
+    assert not (tmp_path / "absent.db").exists()
 
 
 PLANS = [make_plan(country) for country in ("ES", "US", "RU", "DE", "HU", "IT", "CL", "MX")] + [

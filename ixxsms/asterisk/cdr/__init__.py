@@ -1,4 +1,4 @@
-"""Reading Asterisk's call detail records where they are: a table of any back end, or Master.csv.
+"""Asterisk's call detail records where they are: a table of any back end, or Master.csv.
 
 Knows the columns that Asterisk, FreePBX, Issabel and Elastix write, and what each database does to Asterisk while
 somebody reads. Must never know our own database, or what a mobile number is: numbers are handed on as they stand,
@@ -7,6 +7,7 @@ counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import exc
@@ -15,10 +16,11 @@ from sqlalchemy.engine import URL, make_url
 from ixxsms.asterisk.cdr.mastercsv import MasterCsv
 from ixxsms.asterisk.cdr.reading import Batch, Filters, Skip, Source, Start
 from ixxsms.asterisk.cdr.server import ServerTable
+from ixxsms.asterisk.cdr.sms import Sms, insert_sms
 from ixxsms.asterisk.cdr.sqlite import SqliteTable
 from ixxsms.errors import ConfigError
 
-__all__ = ["Batch", "Filters", "Skip", "Source", "Start", "open_cdr"]
+__all__ = ["Batch", "Filters", "Skip", "Sms", "Source", "Start", "open_cdr", "write_sms"]
 
 _EXAMPLES = (
     "it looks like mysql://user:password@host/asteriskcdrdb, sqlite:////var/log/asterisk/master.db"
@@ -32,7 +34,7 @@ _DRIVERS = {
 }
 
 
-def open_cdr(where: str, table: str = "cdr") -> Source:
+def open_cdr(where: str, table: str = "cdr") -> SqliteTable | ServerTable | MasterCsv:
     """The CDRs in `table` of a database URL or of an SQLite file, or in a file like Master.csv.
 
     Nothing is opened before it is read. Raises ConfigError, with a sentence that does not repeat the URL.
@@ -43,6 +45,20 @@ def open_cdr(where: str, table: str = "cdr") -> Source:
     if not url.database:
         raise ConfigError(f"The CDR URL names no database; {_EXAMPLES}.")
     return SqliteTable(Path(url.database), table) if url.get_backend_name() == "sqlite" else ServerTable(url, table)
+
+
+def write_sms(where: str, table: str, rows: Sequence[Sms]) -> None:
+    """Insert a row for each SMS into a table of CDRs, in whichever of Asterisk's columns it has; all or none.
+
+    `where`: as for open_cdr(), but no Master.csv. Raises ConfigError, NotFound (table) and DatabaseError (not
+    reachable, not writable), each with one sentence.
+    """
+    source = open_cdr(where, table)
+    if isinstance(source, MasterCsv):
+        raise ConfigError("SMS can only be written to a table of CDRs, not to a file like Master.csv.")
+    if rows:
+        with source.writing() as connection:
+            insert_sms(connection, table, rows)
 
 
 def _parse(where: str) -> URL:

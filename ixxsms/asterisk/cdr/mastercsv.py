@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ixxsms.asterisk.cdr.missed import APPLICATIONS, Leg, MissedCalls
 from ixxsms.asterisk.cdr.reading import (
     NOTHING,
     NUMBERS,
@@ -27,9 +28,11 @@ _COLUMNS = (
     *("start", "answer", "end", "duration", "billsec", "disposition", "amaflags"),
 )
 _CONTEXT, _START, _BILLSEC, _DISPOSITION = map(_COLUMNS.index, ("dcontext", "start", "billsec", "disposition"))
+_SRC, _CHANNEL, _DSTCHANNEL, _LASTAPP = map(_COLUMNS.index, ("src", "channel", "dstchannel", "lastapp"))
 #: The next one is the uniqueid with loguniqueid=yes, the userfield with loguserfield=yes alone.
 _UNIQUEID = len(_COLUMNS)
 _LIKE_A_UNIQUEID = re.compile(r"(.+-)?\d+\.\d+")
+_NEW_COLUMNS = 3  # peeraccount, linkedid and sequence, at the end with newcdrcolumns=yes
 _PIECE = 1 << 20  # bytes
 
 
@@ -50,6 +53,9 @@ class MasterCsv:
         if not self._path.exists():
             raise NotFound(f"The CDR file {self._path} does not exist.")
         with one_sentence(str(self._path)):
+            if filters.missed:
+                yield from self._missed(start.mark, takes)
+                return
             for lines, mark in self._lines(start.mark):
                 rows = [row for row in csv.reader(lines) if len(row) >= len(_COLUMNS) and takes(row)]
                 if calls:
@@ -58,6 +64,16 @@ class MasterCsv:
                 else:
                     numbers = [row[place] for row in rows for place in places]
                 yield Batch(len(rows), numbers, 0, mark)
+
+    def _missed(self, mark: str, takes: Callable[[list[str]], bool]) -> Iterator[Batch]:
+        calls = MissedCalls()
+        for lines, end in self._lines(mark):
+            mark = end
+            rows = (row for row in csv.reader(lines) if len(row) >= len(_COLUMNS) and row[_LASTAPP] in APPLICATIONS)
+            numbers = calls.take([_leg(row, takes(row), f"{mark}/{nth}") for nth, row in enumerate(rows)], end=False)
+            yield Batch(numbers.total(), numbers, 0, mark)
+        numbers = calls.take([], end=True)
+        yield Batch(numbers.total(), numbers, 0, mark)
 
     def _lines(self, mark: str) -> Iterator[tuple[list[str], str]]:
         """Complete lines after the mark, some at a time, with the mark behind them."""
@@ -99,3 +115,9 @@ def _call(row: list[str], otherwise: str) -> str:
     """The uniqueid where it was written."""
     written = len(row) > _UNIQUEID and _LIKE_A_UNIQUEID.fullmatch(row[_UNIQUEID])
     return row[_UNIQUEID] if written else otherwise
+
+
+def _leg(row: list[str], wanted: bool, otherwise: str) -> Leg:
+    linkedid = row[-2] if len(row) >= len(_COLUMNS) + _NEW_COLUMNS else ""
+    ends = row[_CHANNEL], row[_DSTCHANNEL]
+    return Leg(row[_SRC], _call(row, otherwise), linkedid, *ends, row[_DISPOSITION], wanted)

@@ -33,7 +33,8 @@ class Filters:
     (exclusive): when the call began, in the PBX's local time without a zone, as the rows have it. `disposition`:
     ANSWERED, NO ANSWER, BUSY, FAILED, in any case. `did`: the number that was called, as the row has it.
     `min_billsec`: seconds. `min_calls`: of one number, which only the caller can count, who knows all spellings of a
-    number. `context`: that of the dialplan. Raises BadInput.
+    number. `context`: that of the dialplan. `missed`: calls, not rows, and only those that nobody took. Rows that tell
+    of an SMS are never taken. Raises BadInput.
     """
 
     direction: str = "in"
@@ -44,10 +45,13 @@ class Filters:
     min_billsec: int = 0
     min_calls: int = 1
     context: str = ""
+    missed: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in NUMBERS:
             raise BadInput(f'The direction "{self.direction}" is none of in, out and both.')
+        if self.missed and self.direction != "in":
+            raise BadInput("Only the calls that came in can be missed; leave the direction at in.")
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ NOTHING = Skip()
 class Batch:
     """Some of the rows that the filters take.
 
-    `rows`: how many. `numbers`: what stands in them as a number, for Counter.update: once for each row, or call if
-    those were asked for, or already counted. `skipped`: values that Skip left out. `mark`: where a later reading goes
-    on, "" if it must begin again; that of the last batch counts.
+    `rows`: how many; of missed calls, how many calls. `numbers`: what stands in them as a number, for Counter.update:
+    once for each row, or call if those were asked for, or already counted. `skipped`: values that Skip left out.
+    `mark`: where a later reading goes on, "" if it must begin again; that of the last batch counts.
     """
 
     rows: int
@@ -134,11 +138,11 @@ def moment(when: datetime) -> str:
 
 
 @contextmanager
-def one_sentence(shown: str) -> Iterator[None]:
+def one_sentence(shown: str, done: str = "read") -> Iterator[None]:
     """What a driver or the system raises becomes a DatabaseError of one sentence."""
     try:
         yield
     except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         said = str(cause.args[-1] if cause.args else cause).strip().splitlines() or ["no reason given"]
-        raise DatabaseError(f"The CDRs in {shown} cannot be read: {said[0].rstrip('.')}.") from error
+        raise DatabaseError(f"The CDRs in {shown} cannot be {done}: {said[0].rstrip('.')}.") from error

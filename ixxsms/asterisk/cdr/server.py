@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, create_engine, distinct, func, inspect, not_, or_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, create_engine, distinct, func, inspect, not_, or_
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from ixxsms.asterisk.cdr.missed import MissedCalls
 from ixxsms.asterisk.cdr.reading import NOTHING, Batch, Filters, Skip, Start, begin, moment, one_sentence
-from ixxsms.asterisk.cdr.table import Table, look_at, untyped
+from ixxsms.asterisk.cdr.table import Table, leg, look_at, untyped
 from ixxsms.errors import ConfigError
 
 _CONNECT_TIMEOUT = 10  # seconds
@@ -28,18 +32,34 @@ class ServerTable:
         self._name = name
 
     @property
+    def _shown(self) -> str:
+        return f"{self._url.database} on {self._url.host or 'localhost'}"
+
+    @property
     def identity(self) -> str:
         return f"{self._url.set(password=None).render_as_string()}#{self._name}"
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        engine = self._engine()
+        try:
+            with one_sentence(self._shown, "written"), engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     def read(self, filters: Filters, start: Start, skip: Skip = NOTHING, calls: bool = False) -> Iterator[Batch]:
         engine = self._engine()
         try:
             with (
-                one_sentence(f"{self._url.database} on {self._url.host or 'localhost'}"),
+                one_sentence(self._shown),
                 engine.connect() as connection,
             ):
                 table = look_at(connection, self._name)
-                batch = self._count(connection, table, filters, start, skip, calls)
+                if filters.missed:
+                    batch = _missed(connection, table, filters, start)
+                else:
+                    batch = self._count(connection, table, filters, start, skip, calls)
         finally:
             engine.dispose()
         yield batch
@@ -54,16 +74,15 @@ class ServerTable:
     def _count(
         self, connection: Connection, table: Table, filters: Filters, start: Start, skip: Skip, calls: bool
     ) -> Batch:
-        values = table.numbers(filters)
         span, mark = _span(connection, table, start)
         conditions = [*table.conditions(filters), *span]
-        kept = [func.count(case((_kept(value, skip), value))) for value in values]
-        rows, *passed = connection.execute(table.select(func.count(), *kept).where(*conditions)).one()
+        rows = connection.scalar(table.select(func.count()).where(*conditions)) or 0
         numbers: Counter[str] = Counter()
-        for value in values:
-            for number, times in self._numbers(connection, table, value, [*conditions, _kept(value, skip)], calls):
-                numbers[number] += times
-        return Batch(rows, numbers, rows * len(values) - sum(passed), mark)
+        skipped = 0
+        for value in table.numbers(filters):
+            kept = self._numbers(connection, table, value, [*conditions, _kept(value, skip)], calls, numbers)
+            skipped += rows - kept
+        return Batch(rows, numbers, skipped, mark)
 
     def _numbers(
         self,
@@ -72,16 +91,46 @@ class ServerTable:
         value: ColumnElement[Any],
         conditions: list[ColumnElement[bool]],
         calls: bool,
-    ) -> Iterable[tuple[str, int]]:
+        numbers: Counter[str],
+    ) -> int:
+        """Add what stands in the column to `numbers`; returns in how many rows."""
         call = table.call() if calls else None
-        streamed = {"stream_results": True, "yield_per": _FETCH}
         if call is None and self._url.get_backend_name() != "postgresql":
             # For GROUP BY it makes a temporary table on disk: several times slower than to count here.
-            plain = connection.execute(table.select(value).where(*conditions), execution_options=streamed)
-            return Counter(number for part in plain.partitions() for (number,) in part).items()
+            plain = table.select(value).where(*conditions).execution_options(stream_results=True, yield_per=_FETCH)
+            return sum(_add(numbers, part) for part in connection.execute(plain).partitions())
         times = func.count() if call is None else func.count(distinct(call))
-        grouped = table.select(value, times).where(*conditions).group_by(value)
-        return ((number, n) for number, n in connection.execute(grouped, execution_options=streamed))
+        # Not streamed: the distinct numbers are kept anyway, and a cursor costs PostgreSQL its parallel workers.
+        rows = 0
+        for number, in_rows, often in connection.execute(
+            table.select(value, func.count(), times).where(*conditions).group_by(value)
+        ):
+            rows += in_rows
+            numbers[number] += often
+        return rows
+
+
+def _missed(connection: Connection, table: Table, filters: Filters, start: Start) -> Batch:
+    span, mark = _span(connection, table, start)
+    # Of a call that began before what is wanted, the other rows must be seen: somebody may have taken it.
+    wider, _ = _span(connection, table, replace(start, overlap=2 * start.overlap))
+    if filters.since:
+        wider += table.conditions(Filters(since=filters.since - start.overlap))
+    query = table.legs(filters, [*table.conditions(filters), *span]).where(*wider)
+    if "uniqueid" in table.names:
+        query = query.order_by(table.column("uniqueid"))
+    rows = connection.execute(query.execution_options(stream_results=True, yield_per=_FETCH))
+    calls, nth = MissedCalls(), itertools.count()
+    numbers: Counter[str] = Counter()
+    for part in rows.partitions():
+        numbers += calls.take(map(leg, part, nth), end=False)
+    numbers += calls.take([], end=True)
+    return Batch(numbers.total(), numbers, 0, mark)
+
+
+def _add(numbers: Counter[str], rows: Sequence[Row[Any]]) -> int:
+    numbers.update([number for (number,) in rows])
+    return len(rows)
 
 
 def _kept(value: ColumnElement[Any], skip: Skip) -> ColumnElement[bool]:

@@ -1,9 +1,10 @@
 """A CDR table in Asterisk's own SQLite file, read without a lock.
 
-cdr_sqlite3_custom waits for a lock no longer than a millisecond, then the CDR is lost: no reader may hold one.
-Instead a piece of the file is read as if nothing could change, and read again if somebody has written meanwhile.
-Before a byte of the file changes there is a journal; when the journal is gone, the change counter has changed
-(https://www.sqlite.org/fileformat.html, 1.3.7 and 3). In WAL mode readers are in nobody's way, and read as usual.
+cdr_sqlite3_custom waits for a lock, a second unless its busy_timeout is another, then the CDR is lost: no reader may
+hold one. Instead a piece of the file is read as if nothing could change, and read again if somebody has written
+meanwhile. Before a byte of the file changes there is a journal; when the journal is gone, the change counter has
+changed (https://www.sqlite.org/fileformat.html, 1.3.7 and 3). In WAL mode readers are in nobody's way, and
+read as usual.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +21,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Integer, and_, create_engine, exc, func, literal_column, or_, true
 from sqlalchemy.pool import NullPool
 
+from ixxsms.asterisk.cdr.missed import MissedCalls
 from ixxsms.asterisk.cdr.reading import NOTHING, Batch, CallCounter, Filters, Skip, Start, begin, one_sentence
-from ixxsms.asterisk.cdr.table import Table, look_at
+from ixxsms.asterisk.cdr.table import Table, leg, look_at
 from ixxsms.errors import DatabaseError, NotFound
 
 T = TypeVar("T")
@@ -41,12 +44,24 @@ class SqliteTable:
     def identity(self) -> str:
         return f"sqlite:{self._file.path.resolve()}#{self._name}"
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """For as short as possible: meanwhile Asterisk waits, and not for long."""
+        path = self._file.path
+        engine = create_engine(
+            "sqlite://",
+            creator=partial(sqlite3.connect, f"{path.resolve().as_uri()}?mode=rw", uri=True),
+            poolclass=NullPool,
+        )
+        with one_sentence(str(path), "written"), engine.begin() as connection:
+            yield connection
+
     def read(self, filters: Filters, start: Start, skip: Skip = NOTHING, calls: bool = False) -> Iterator[Batch]:
         if not self._file.path.is_file():
             raise NotFound(f"The CDR file {self._file.path} does not exist.")
         with one_sentence(str(self._file.path)):
             table, last = self._file.ask(self._look)
-            piece = _Piece(table, filters, skip, calls)
+            piece = _MissedPiece(table, filters) if filters.missed else _Piece(table, filters, skip, calls)
             at = begin(start.mark, "rowid", last)
             while at < last:
                 rows, passed, found, at = self._file.ask(partial(piece.ask, at, last))
@@ -128,9 +143,8 @@ class _Piece:
 
     def ask(self, at: int, last: int, connection: Connection, size: int) -> tuple[int, int, list[Any], int]:
         """After `at`: how many rows, in how many places a number is kept, these numbers, the rowid of the end."""
-        first = connection.scalar(self._table.select(func.min(_ROWID)).where(at < _ROWID)) or last
-        end = min(first + size - 1, last)
-        here = [first <= _ROWID, end >= _ROWID, *self._conditions]
+        here, end = _here(self._table, at, last, connection, size)
+        here += self._conditions
         if self._call is not None:
             return *self._calls_of(connection, self._call, here), end
         joined = [func.group_concat(value, _SEPARATOR).filter(kept) for value, kept in self._values]
@@ -152,6 +166,32 @@ class _Piece:
     def batch(self, rows: int, passed: int, found: list[Any], mark: str) -> Batch:
         numbers = found if self._call is None else self._calls.count(found)
         return Batch(rows, numbers, rows * len(self._values) - passed, mark)
+
+
+class _MissedPiece:
+    """Reads the same ranges; what a call was may only be known in the next one."""
+
+    def __init__(self, table: Table, filters: Filters) -> None:
+        self._table = table
+        self._query = table.legs(filters, table.conditions(filters)).order_by(_ROWID)
+        self._calls = MissedCalls()
+
+    def ask(self, at: int, last: int, connection: Connection, size: int) -> tuple[int, int, list[Any], int]:
+        """As above; the third are the rows, and whether they are the last."""
+        here, end = _here(self._table, at, last, connection, size)
+        rows = connection.execute(self._query.where(*here)).all()
+        return 0, 0, [[leg(row, at + nth) for nth, row in enumerate(rows)], end >= last], end
+
+    def batch(self, _rows: int, _passed: int, found: list[Any], mark: str) -> Batch:
+        numbers = self._calls.take(found[0], end=found[1])
+        return Batch(numbers.total(), numbers, 0, mark)
+
+
+def _here(table: Table, at: int, last: int, connection: Connection, size: int) -> tuple[list[ColumnElement[bool]], int]:
+    """The conditions for the next rows after `at`, and the rowid of their end."""
+    first = connection.scalar(table.select(func.min(_ROWID)).where(at < _ROWID)) or last
+    end = min(first + size - 1, last)
+    return [first <= _ROWID, end >= _ROWID], end
 
 
 def _kept(value: ColumnElement[Any], skip: Skip) -> ColumnElement[bool]:

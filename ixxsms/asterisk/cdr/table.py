@@ -5,6 +5,7 @@ Knows SQL but no database: what one of them does better than others is the busin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from sqlalchemy import (
     Integer,
     Select,
     TableClause,
+    and_,
+    case,
     cast,
     column,
     false,
@@ -27,8 +30,12 @@ from sqlalchemy import (
 from sqlalchemy import table as table_clause
 from sqlalchemy.types import NullType
 
+from ixxsms.asterisk.cdr.missed import APPLICATIONS, Leg
 from ixxsms.asterisk.cdr.reading import NUMBERS, Filters, moment
 from ixxsms.errors import BadInput, NotFound
+
+#: In the column `dstchannel`: the row is that of an SMS.
+SMS = "SMS"
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,10 @@ class Table:
 
     def call(self) -> ColumnElement[Any] | None:
         """What the rows of one call have in common, if it was written."""
-        return self.column("uniqueid") if "uniqueid" in self.names else None
+        if "uniqueid" not in self.names:
+            return None
+        own = self.column("uniqueid")
+        return func.coalesce(func.nullif(self.column("linkedid"), ""), own) if "linkedid" in self.names else own
 
     def numbers(self, filters: Filters) -> list[ColumnElement[Any]]:
         return [self.column(name) for name in NUMBERS[filters.direction]]
@@ -75,7 +85,28 @@ class Table:
             found.append(cast(self.column("billsec", "min_billsec"), Integer) >= filters.min_billsec)
         if filters.context:
             found.append(self.column("dcontext", "context") == filters.context)
+        if "dstchannel" in self.names:
+            found.append(func.coalesce(self.column("dstchannel"), "") != SMS)
         return found
+
+    def legs(self, filters: Filters, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+        """The rows among which there are missed calls, as leg() takes them; `conditions`: which of them are wanted."""
+        (number,) = self.numbers(filters)
+        needed = [self.column(name, "missed") for name in ("dstchannel", "disposition")]
+        others = [
+            self.column(name) if name in self.names else literal("") for name in ("uniqueid", "linkedid", "channel")
+        ]
+        wanted = case((and_(*conditions), 1), else_=0)
+        applied = self.column("lastapp", "missed").in_(APPLICATIONS)
+        return self.select(number, *others, *needed, wanted).where(applied)
+
+
+def leg(row: Sequence[Any], nth: int) -> Leg:
+    """`nth`: a number that no other row of this reading has."""
+    number, uniqueid, linkedid, channel, dstchannel, disposition = (
+        "" if each is None else str(each) for each in row[:6]
+    )
+    return Leg(number, uniqueid or f"row {nth}", linkedid, channel, dstchannel, disposition, wanted=bool(row[6]))
 
 
 def untyped(when: datetime) -> ColumnElement[Any]:
@@ -85,11 +116,17 @@ def untyped(when: datetime) -> ColumnElement[Any]:
 
 def look_at(connection: Connection, name: str) -> Table:
     """The table of that name, maybe with a schema in front. Raises NotFound."""
+    schema, bare = existing(connection, name)
+    # Only the names: what back ends and people make of the types is no business of ours.
+    nothing = select(text("*")).select_from(table_clause(bare, schema=schema)).where(false())
+    names = list(connection.execute(nothing).keys())
+    clause = table_clause(bare, *(column(each) for each in names), schema=schema)
+    return Table(clause, {each.lower(): each for each in names})
+
+
+def existing(connection: Connection, name: str) -> tuple[str | None, str]:
+    """The schema in front of the name of a table, if there is one, and the name itself. Raises NotFound."""
     schema, _, bare = name.rpartition(".")
     if not inspect(connection).has_table(bare, schema=schema or None):
         raise NotFound(f'There is no table "{name}" in the CDR database.')
-    # Only the names: what back ends and people make of the types is no business of ours.
-    nothing = select(text("*")).select_from(table_clause(bare, schema=schema or None)).where(false())
-    names = list(connection.execute(nothing).keys())
-    clause = table_clause(bare, *(column(each) for each in names), schema=schema or None)
-    return Table(clause, {each.lower(): each for each in names})
+    return schema or None, bare
