@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Double,
     Integer,
     SmallInteger,
@@ -28,6 +28,7 @@ from ixxsms import lists, outbox, trunks
 from ixxsms import text as sms_text
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
+from ixxsms.hours import in_hours, minute_of_day, parse_hours, parse_start, written
 from ixxsms.models import Campaign, Member, Message, NumberList, Segment, Trunk
 from ixxsms.names import check_name
 from ixxsms.numbering import Plan, check_sender_id
@@ -182,6 +183,7 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         "code": literal("", String),
         "reason": literal("", Text),
         "told_state": literal("", String),
+        "cdr_due": literal(False, Boolean),
         "created_at": literal(now, Double),
     }
     members = select(*columns.values()).where(Member.list_id == list_id).order_by(Member.number)
@@ -203,52 +205,9 @@ def _count_own_texts(session: Session, campaign: Campaign) -> None:
         session.connection().execute(statement, changes)
 
 
-# -- hours ---------------------------------------------------------------------------------------------------------
-
-
-def parse_start(text: str) -> float:
-    """A start date as seconds since 1970: "2026-12-31" or "2026-12-31 09:30", local time; "" is at once."""
-    if not text.strip():
-        return 0.0
-    try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except (ValueError, OverflowError):
-        raise BadInput(f'"{text}" is no date; write 2026-12-31 or "2026-12-31 09:30".') from None
-
-
-def parse_hours(hours: tuple[str, str] | None) -> tuple[int, int]:
-    """Two times of the day "HH:MM" as minutes; (0, 0) is the whole day. Raises BadInput."""
-    if hours is None:
-        return 0, 0
-    first, last = (_minutes(text) for text in hours)
-    if first == last:
-        raise BadInput(f"The hours {hours[0]} to {hours[1]} leave no time; leave them out for the whole day.")
-    return first, last % (24 * 60)
-
-
-def _minutes(text: str) -> int:
-    hour, _, minute = text.strip().partition(":")
-    if hour.isascii() and hour.isdigit() and minute.isascii() and minute.isdigit() and len(minute) == 2:
-        total = int(hour) * 60 + int(minute)
-        if total <= 24 * 60 and int(minute) < 60:
-            return total
-    raise BadInput(f'"{text}" is no time of the day; write HH:MM, 08:00 for example.')
-
-
-def in_hours(campaign: Campaign, minute: int) -> bool:
-    """Whether a campaign may send at this minute of the local day. From 20:00 to 02:00 goes over midnight."""
-    first, last = campaign.hours_from, campaign.hours_to
-    if first == last:
-        return True
-    if first < last:
-        return first <= minute < last
-    return minute >= first or minute < last
-
-
 def sendable(session: Session, trunk_id: int, now: float) -> list[outbox.Source]:
     """The running campaigns from which this trunk may claim now: start date and hours are conditions, not states."""
-    local = datetime.fromtimestamp(now)
-    minute = local.hour * 60 + local.minute
+    minute = minute_of_day(now)
     running = session.scalars(
         select(Campaign)
         .where(Campaign.state == CampaignState.RUNNING, Campaign.start_at <= now)
@@ -258,7 +217,7 @@ def sendable(session: Session, trunk_id: int, now: float) -> list[outbox.Source]
     return [
         outbox.Source(campaign.id, campaign.text, campaign.sender_id, campaign.trunk_id is not None)
         for campaign in running
-        if in_hours(campaign, minute)
+        if in_hours(campaign.hours_from, campaign.hours_to, minute)
     ]
 
 
@@ -387,7 +346,6 @@ def show(session: Session, name: str) -> CampaignView:
 
 def _view(session: Session, campaign: Campaign) -> CampaignView:
     trunk = session.get(Trunk, campaign.trunk_id) if campaign.trunk_id else None
-    whole_day = campaign.hours_from == campaign.hours_to
     return CampaignView(
         name=campaign.name,
         state=campaign.state,
@@ -398,15 +356,11 @@ def _view(session: Session, campaign: Campaign) -> CampaignView:
         trunk=trunk.name if trunk else "",
         list=campaign.list_name,
         start_at=campaign.start_at,
-        hours="" if whole_day else f"{_clock(campaign.hours_from)}-{_clock(campaign.hours_to)}",
+        hours=written(campaign.hours_from, campaign.hours_to),
         created_at=campaign.created_at,
         finished_at=campaign.finished_at,
         segments_to_send=outbox.segments_to_send(session, campaign.id),
     )
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def numbers(session: Session, name: str, *, state: str | None = None, limit: int | None = None) -> Iterable[Message]:

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from ixxsms import text as sms_text
 from ixxsms.csvfile import Row
 from ixxsms.db import insert_missing
-from ixxsms.errors import BadFile, BadInput, Duplicate, NotFound
-from ixxsms.models import Campaign, HarvestMark, Member, NumberList
+from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
+from ixxsms.models import Campaign, HarvestMark, Hook, Member, NumberList
 from ixxsms.names import check_name
 from ixxsms.numbering import Plan, check, checker
 
@@ -47,7 +47,7 @@ KEPT_REFUSALS = 1000
 MAX_SEGMENTS = 10
 
 _BATCH = 10_000
-_IN_ONE_STATEMENT = 2_000
+_IN_ONE_STATEMENT = 900  # MariaDB makes a join of 1,000 and more
 _COLUMNS = (Member.number, Member.text, Member.excluded, Member.source)
 _SEPARATORS = str.maketrans("", "", " +-./()")
 # No text has them, and a database or the encoding would stumble over them.
@@ -152,8 +152,14 @@ def all_lists(session: Session) -> list[ListSummary]:
 
 
 def delete(session: Session, name: str) -> None:
-    """Delete a list, its members and its harvest marks. Campaigns that were made from it keep its name."""
+    """Delete a list, its members and its harvest marks. Campaigns that were made from it keep its name.
+
+    Raises Busy while a hook uses it.
+    """
     gone = get(session, name)
+    hook = session.scalar(select(Hook.name).where(Hook.list_id == gone.id).limit(1))
+    if hook is not None:
+        raise Busy(f'The hook "{hook}" uses the list "{gone.name}"; remove the hook first.')
     session.execute(update(Campaign).where(Campaign.list_id == gone.id).values(list_id=None, list_name=gone.name))
     session.execute(delete_from(HarvestMark).where(HarvestMark.list_id == gone.id))
     session.execute(delete_from(Member).where(Member.list_id == gone.id))

@@ -153,6 +153,8 @@ class Message(Base):
     #: Who on Asterisk's side wants to hear of its states: his own id for it. And the state that he was told last.
     asked_id: Mapped[str | None] = mapped_column(String(64))
     told_state: Mapped[str] = mapped_column(String(12), default="")
+    #: It was accepted, and its call record is still to be written.
+    cdr_due: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (
         # What a claim looks for: a fresh round in order of id, later ones by their time.
         Index(
@@ -184,6 +186,12 @@ class Message(Base):
             postgresql_where=sql("remote_key IS NOT NULL"),
         ),
         Index("ix_messages_state", "campaign_id", "state"),
+        Index(
+            "ix_messages_cdr_due",
+            "cdr_due",
+            sqlite_where=sql("cdr_due"),
+            postgresql_where=sql("cdr_due"),
+        ),
         Index(
             "ix_messages_untold",
             "asked_id",
@@ -320,14 +328,16 @@ class Hook(Base):
     keyword: Mapped[str] = mapped_column(String(40), default="")
     #: The text to send, with {number} {did} {queue} {time}; empty where nothing is sent.
     template: Mapped[str] = mapped_column(Text, default="")
-    trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
+    trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id", ondelete="SET NULL"))
     sender_id: Mapped[str] = mapped_column(String(16), default="")
     #: A number is written to once in so many hours; 0: each time.
     every_hours: Mapped[float] = mapped_column(Double, default=24.0)
-    #: Of a live harvest: the list that the caller is put on.
+    #: Its excluded members are never written to; a live harvest puts the caller on it.
     list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
     #: Of an sms hook: the channel to call back through, with {number} in it.
     call_back: Mapped[str] = mapped_column(String(120), default="")
+    #: Of a voicemail hook: the mobile of the mailbox's owner.
+    notify: Mapped[str] = mapped_column(String(20), default="")
 
 
 class HookRun(Base):

@@ -87,6 +87,10 @@ class Sender:
         """Claim nothing more; the thread ends when every answer is in, or after the setting stop_seconds."""
         self._stopping = True
 
+    def wake(self) -> None:
+        """Something was queued that should not wait for the next look."""
+        self._driver.wake()
+
     @property
     def stopping(self) -> bool:
         return self._stopping
@@ -186,6 +190,7 @@ class Sender:
             retry=self._retry,
             others=self._others,
             resend_in_doubt=self._config.resend_in_doubt,
+            cdr_due=self._config.cdr_sms,
         )
         accepted = [remote_id for e in outcomes if isinstance(e, Accepted) for remote_id in e.remote_ids]
         receipts.match_late(session, self.trunk_id, accepted, now)

@@ -8,10 +8,12 @@ import time
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, outbox, receipts, trunks
+from ixxsms import callrecords, campaigns, daemons, outbox, receipts, trunks
+from ixxsms.asterisk import cdr
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
+from ixxsms.edge import Edge
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.models import Trunk
 from ixxsms.sender import Identity, Sender, neighbours
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two turns of the daemon's own loop, and between two rounds of housekeeping.
 TURN = 0.1
 HOUSEKEEPING = 1.0
+
+#: Seconds between two looks at the trunks: new ones, edited ones, and senders that have ended.
+MATCH = 0.3
 
 #: Receipts without a message are kept for a week: some SMSCs send them days later.
 KEEP_RECEIPTS = 7 * 24 * 3600.0
@@ -35,15 +40,27 @@ class Service:
         self._identity = Identity(0)
         self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
         self._stopping = False
-        self._beat = self._kept = 0.0
+        self._beat = self._kept = self._matched = 0.0
+        self._cdr_failed = False
 
     def stop(self) -> None:
         self._stopping = True
 
+    def wake(self) -> None:
+        """Somebody waits for a message that was queued just now. From any thread."""
+        for sender, _ in list(self._senders.values()):
+            sender.wake()
+
     def run(self, drain: bool = False) -> None:
-        """Serve until told to stop; with `drain`, until nothing can be sent now and the receipts are in."""
+        """Serve until told to stop; with `drain`, until nothing can be sent now and the receipts are in.
+
+        Asterisk is listened to only without `drain`.
+        """
         self._enter()
+        edge = None if drain else Edge(self._database, self.config, lambda: self._identity.daemon_id, self.wake)
         try:
+            if edge:
+                edge.start()
             while not self._stopping:
                 try:
                     self._turn()
@@ -54,6 +71,8 @@ class Service:
                     time.sleep(1.0)
                 time.sleep(TURN)
         finally:
+            if edge:
+                edge.stop()  # before the senders: what it takes in, they can still send
             self._leave()
 
     def _enter(self) -> None:
@@ -67,10 +86,13 @@ class Service:
         if now - self._beat >= self.config.heartbeat_seconds:
             self._beat = now
             self._heartbeat()
-        self._match_trunks()
+        if now - self._matched >= MATCH:
+            self._matched = now
+            self._match_trunks()
         if now - self._kept >= HOUSEKEEPING:
             self._kept = now
             self._housekeeping()
+            self._write_call_records()
 
     def _heartbeat(self) -> None:
         with self._database.write() as session:
@@ -128,26 +150,44 @@ class Service:
             campaigns.finish(session, now)
             receipts.forget_old(session, now - KEEP_RECEIPTS)
 
+    def _write_call_records(self) -> None:
+        """Asterisk's database is written to outside of our own transactions: it may be slow, or away."""
+        if not (self.config.cdr_sms and self.config.cdr_url):
+            return
+        try:
+            with self._database.read() as session:
+                records = callrecords.due(session)
+            if records:
+                cdr.write_sms(self.config.cdr_url, self.config.cdr_table, list(records.values()))
+                with self._database.write() as session:
+                    callrecords.written(session, records)
+            self._cdr_failed = False
+        except Error as error:
+            if not self._cdr_failed:
+                log.error("no call records of SMS are written: %s", error)
+            self._cdr_failed = True
+
     def _drained(self) -> bool:
         """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""
         senders = [sender for sender, _ in self._senders.values()]
         if any(sender.owed or sender.link is Link.STARTING or sender.stopping for sender in senders):
             return False
-        now = time.time()
+        # What is due in a moment is work too: a message may have been passed on since this clock was read.
+        soon = time.time() + 1.0
         with self._database.read() as session:
             views = daemons.links(session, [self._identity.daemon_id])
             if {view.trunk_id: view.link for view in views} != {sender.trunk_id: sender.link for sender in senders}:
                 return False
             by_id = {trunk.id: trunk for trunk in trunks.all_trunks(session)}
             up = [by_id[s.trunk_id] for s in senders if s.trunk_id in by_id and s.link is Link.UP]
-            if any(self._has_work(session, trunk, now) for trunk in up):
+            if any(self._has_work(session, trunk, soon) for trunk in up):
                 return False
         return not any(self._waits_for_receipts(sender) for sender in senders)
 
-    def _has_work(self, session: Session, trunk: Trunk, now: float) -> bool:
+    def _has_work(self, session: Session, trunk: Trunk, at: float) -> bool:
         better, _ = neighbours(session, trunk, self.config.heartbeat_seconds)
-        places = [outbox.Source(), *campaigns.sendable(session, trunk.id, now)]
-        return outbox.has_work(session, trunk.id, places, better=better, now=now)
+        places = [outbox.Source(), *campaigns.sendable(session, trunk.id, at)]
+        return outbox.has_work(session, trunk.id, places, better=better, now=at)
 
     def _waits_for_receipts(self, sender: Sender) -> bool:
         patience = self.config.drain_receipt_seconds
@@ -161,6 +201,7 @@ class Service:
             thread.join(2 * self.config.stop_seconds + 5)
         try:
             self._housekeeping()
+            self._write_call_records()
             with self._database.write() as session:
                 outbox.settle_dead(session, [self._identity.daemon_id], time.time(), self.config.resend_in_doubt)
                 daemons.forget(session, self._identity.daemon_id)

@@ -12,12 +12,14 @@ ROOT = Path(__file__).parent.parent / "ixxsms"
 #: From the ground up. Names on one floor are blind to each other; a wing is the files that may see one another.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"text"}, {"numbering"}, {"states"}, {"events"}, {"pace"}, {"names"}, {"csvfile"}],
+    [{"text"}, {"numbering"}, {"states"}, {"events"}, {"pace"}, {"names"}, {"csvfile"}, {"hours"}],
     [{"smpp"}],
     [{"config"}, {"db", "models", "schema", "migrations"}, {"drivers"}, {"asterisk"}],
-    [{"lists"}, {"trunks"}, {"outbox"}, {"inbox"}, {"daemons"}, {"numbering_plan"}],
-    [{"receipts"}, {"campaigns"}, {"harvest"}],
-    [{"sender"}],
+    [{"lists"}, {"trunks"}, {"outbox"}, {"inbox"}, {"daemons"}, {"numbering_plan"}, {"onetimecodes"}, {"sip_routes"}],
+    [{"receipts"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}],
+    [{"sender"}, {"hooks", "hook_rules"}],
+    [{"dialplan"}, {"manager", "telling"}],
+    [{"edge"}],
     [{"service"}, {"single"}, {"status"}],
     [{"pbx"}, {"testing"}],
     [{"daemon"}, {"cli"}],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ixxsms.outbox.claims import Claimed, Source, claim, has_work
 from ixxsms.outbox.outcomes import Retry, give_back, record, remote_key, settle, settle_dead
-from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds
+from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.views import counts, get, rows, segments_to_send
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "give_back",
     "has_work",
     "new_rounds",
+    "prepare",
     "record",
     "remote_key",
     "rows",

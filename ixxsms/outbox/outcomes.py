@@ -37,19 +37,22 @@ def record(
     retry: Retry,
     others: Collection[int] = (),
     resend_in_doubt: bool = False,
+    cdr_due: bool = False,
 ) -> None:
     """Write the outcomes down. `others`: the other trunks that may take a message now, for what is passed on.
 
+    `cdr_due`: what is accepted is to have a call record.
+
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
-    _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now)
+    _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now, cdr_due)
     _record_refused(session, [o for o in outcomes if isinstance(o, Refused)], now)
     _record_deferred(session, trunk_id, [o for o in outcomes if isinstance(o, Deferred)], now, retry, others)
     _record_in_doubt(session, [o for o in outcomes if isinstance(o, InDoubt)], now, resend_in_doubt)
 
 
-def _record_accepted(session: Session, outcomes: list[Accepted], now: float) -> None:
-    step = {"accepted_at": now, "settled_at": None, "code": "", "reason": ""}
+def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr_due: bool) -> None:
+    step = {"cdr_due": cdr_due, "accepted_at": now, "settled_at": None, "code": "", "reason": ""}
     step_each(
         session,
         MessageState.ACCEPTED,

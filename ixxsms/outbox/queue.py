@@ -36,10 +36,37 @@ def enqueue(
     urgency: int = 0,
 ) -> Message:
     """Put one message into the outgoing queue. Raises BadInput: bad number, empty or too long text, bad sender id."""
+    message = prepare(
+        plan,
+        number,
+        text,
+        now=now,
+        max_segments=max_segments,
+        trunk_id=trunk_id,
+        sender_id=sender_id,
+        urgency=urgency,
+    )
+    session.add(message)
+    session.flush()
+    return message
+
+
+def prepare(
+    plan: Plan,
+    number: str,
+    text: str,
+    *,
+    now: float,
+    max_segments: int,
+    trunk_id: int | None = None,
+    sender_id: str = "",
+    urgency: int = 0,
+) -> Message:
+    """A message for the outgoing queue, to be added to a session together with others. Raises as `enqueue` does."""
     checked = check(plan, number)
     if not checked.valid:
         raise BadInput(f'"{number[:32]}" cannot be written to: {checked.reason}.')
-    message = Message(
+    return Message(
         number=checked.number,
         text=check_text(text, max_segments),
         segments=sms_text.segments(text),
@@ -49,9 +76,6 @@ def enqueue(
         state=MessageState.QUEUED,
         created_at=now,
     )
-    session.add(message)
-    session.flush()
-    return message
 
 
 def check_text(text: str, max_segments: int) -> str:

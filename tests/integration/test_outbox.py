@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ixxsms import campaigns, lists, numbering_plan, outbox, receipts, trunks
+from ixxsms import campaigns, hours, lists, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Refused
@@ -433,31 +433,9 @@ def test_a_campaign_that_cannot_be_created_leaves_nothing_behind(database, plan,
         assert session.query(Message).count() == 5
 
 
-@pytest.mark.parametrize(
-    ("hours", "minute", "sends"),
-    [
-        (None, 0, True),
-        (("08:00", "20:00"), 8 * 60, True),
-        (("08:00", "20:00"), 20 * 60, False),
-        (("08:00", "20:00"), 3 * 60, False),
-        (("20:00", "02:00"), 23 * 60, True),
-        (("20:00", "02:00"), 60, True),
-        (("20:00", "02:00"), 2 * 60, False),
-        (("20:00", "02:00"), 12 * 60, False),
-        (("18:00", "24:00"), 23 * 60 + 59, True),
-        (("18:00", "24:00"), 0, False),
-    ],
-)
-def test_hours_hold_also_over_midnight(hours, minute, sends):
-    from ixxsms.models import Campaign
-
-    first, last = campaigns.parse_hours(hours)
-    assert campaigns.in_hours(Campaign(hours_from=first, hours_to=last), minute) is sends
-
-
 def test_a_campaign_waits_for_its_start_date(database, plan, clients, trunk_ids):
     with database.write() as session:
         create(session, plan, list_name="clients", run=True, start="2030-01-01 09:00")
         assert campaigns.sendable(session, trunk_ids[0], NOW) == []
-        start = campaigns.parse_start("2030-01-01 09:00")
+        start = hours.parse_start("2030-01-01 09:00")
         assert len(campaigns.sendable(session, trunk_ids[0], start)) == 1

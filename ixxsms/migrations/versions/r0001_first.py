@@ -194,14 +194,12 @@ def upgrade() -> None:
         sa.Column("every_hours", sa.Double(), nullable=False),
         sa.Column("list_id", sa.Integer(), nullable=True),
         sa.Column("call_back", sa.String(length=120), nullable=False),
+        sa.Column("notify", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
             ["list_id"],
             ["lists.id"],
         ),
-        sa.ForeignKeyConstraint(
-            ["trunk_id"],
-            ["trunks.id"],
-        ),
+        sa.ForeignKeyConstraint(["trunk_id"], ["trunks.id"], ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
         mysql_charset="utf8mb4",
@@ -274,6 +272,7 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.Double(), nullable=True),
         sa.Column("asked_id", sa.String(length=64), nullable=True),
         sa.Column("told_state", sa.String(length=12), nullable=False),
+        sa.Column("cdr_due", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["campaign_id"],
             ["campaigns.id"],
@@ -286,6 +285,14 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
         sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_messages_cdr_due",
+        "messages",
+        ["cdr_due"],
+        unique=False,
+        sqlite_where=sa.text("cdr_due"),
+        postgresql_where=sa.text("cdr_due"),
     )
     op.create_index(
         "ix_messages_passed",
@@ -378,6 +385,12 @@ def downgrade() -> None:
         table_name="messages",
         sqlite_where=sa.text("state = 'queued' AND tried <> ''"),
         postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
+    )
+    op.drop_index(
+        "ix_messages_cdr_due",
+        table_name="messages",
+        sqlite_where=sa.text("cdr_due"),
+        postgresql_where=sa.text("cdr_due"),
     )
     op.drop_table("messages")
     op.drop_table("hook_runs")

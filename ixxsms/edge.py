@@ -1,0 +1,76 @@
+"""Asterisk's side of the daemon: FastAGI and the manager interface, on one asyncio loop in a thread of its own.
+
+Sending never waits for it: what fails here is logged, started again, and touches no trunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ixxsms import dialplan, manager
+from ixxsms.config import Config
+from ixxsms.db import Database
+
+log = logging.getLogger(__name__)
+
+#: Seconds before what ended in an error is started again.
+AGAIN = 2.0
+
+
+class Edge:
+    """Runs until `stop()`. `wake`: called when a message was queued that somebody waits for."""
+
+    def __init__(
+        self, database: Database, config: Config, daemon_id: Callable[[], int], wake: Callable[[], None]
+    ) -> None:
+        self._parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        if config.fastagi_port:
+            self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake)
+        if config.ami_host:
+            self._parts["AMI"] = lambda: manager.serve(database, config, daemon_id, wake)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="edge", daemon=True)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self._parts:
+            self._loop = asyncio.new_event_loop()
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End it, waiting a few seconds at most. May be called from any thread, once."""
+        if self._loop is None or not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
+        self._task = loop.create_task(self._all())
+        try:
+            loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    async def _all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name, part in self._parts.items():
+                group.create_task(_again_and_again(name, part), name=name)
+
+
+async def _again_and_again(name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            await part()
+        except Exception as error:
+            log.error("%s: %s", name, error)
+        await asyncio.sleep(AGAIN)

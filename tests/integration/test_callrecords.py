@@ -1,0 +1,87 @@
+"""Accepted messages as call records."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from ixxsms import callrecords, config, harvest, numbering_plan, outbox, trunks
+from ixxsms.asterisk import cdr
+from ixxsms.db import Database
+from ixxsms.service import Service
+from ixxsms.testing import FakeSMSC
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def call_records(tmp_path):
+    file = tmp_path / "cdr.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE cdr (calldate, src, dst, dstchannel, disposition, billsec, uniqueid)")
+    return file
+
+
+def rows(file):
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute("SELECT src, dst, dstchannel, disposition FROM cdr ORDER BY dst").fetchall()
+
+
+@pytest.fixture
+def sent(database_url, call_records):
+    """sent(**settings): two messages are sent; the database that they were in."""
+
+    def send(**settings):
+        made = config.with_database(database_url, {})
+        values = {**made.values, "cdr_url": f"sqlite:///{call_records}", "poll_seconds": 0.02, **settings}
+        database = Database(database_url)
+        with FakeSMSC() as smsc:
+            with database.write() as session:
+                plan = numbering_plan.get(session)
+                fields = {"host": "127.0.0.1", "port": smsc.port, "user": "u", "password": "p", "sender_id": "ACME"}
+                trunks.add(session, "one", "smpp", script_dir="", **fields)
+                for number in ("600000001", "600000002"):
+                    outbox.enqueue(session, plan, number, "hola", now=NOW * 2, max_segments=10)
+            Service(database, dataclasses.replace(made, values=values)).run(drain=True)
+        with database.read() as session:
+            assert outbox.counts(session, None)["delivered"] == 2
+        return database
+
+    return send
+
+
+def test_each_accepted_message_is_one_call_record_where_the_setting_says_so(sent, call_records):
+    database = sent(cdr_sms=True)
+    assert rows(call_records) == [
+        ("ACME", "34600000001", "SMS", "ANSWERED"),
+        ("ACME", "34600000002", "SMS", "ANSWERED"),
+    ]
+    with database.read() as session:
+        assert callrecords.due(session) == {}
+    database.close()
+
+
+def test_none_is_written_where_the_setting_is_off(sent, call_records):
+    sent().close()
+    assert rows(call_records) == []
+
+
+def test_what_cannot_be_written_holds_no_message_back_and_stays_due(sent, call_records):
+    call_records.unlink()
+    database = sent(cdr_sms=True)
+    with database.read() as session:
+        assert [record.number for record in callrecords.due(session).values()] == ["34600000001", "34600000002"]
+    database.close()
+
+
+def test_an_sms_is_never_harvested_as_a_call(sent, call_records):
+    database = sent(cdr_sms=True)
+    source = cdr.open_cdr(f"sqlite:///{call_records}")
+    with database.write() as session:
+        plan = numbering_plan.get(session)
+        report = harvest.harvest(session, plan, "callers", source, cdr.Filters(direction="both"), now=NOW)
+    assert (report.read, report.new) == (0, 0)
+    database.close()
