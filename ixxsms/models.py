@@ -195,8 +195,8 @@ class Message(Base):
         Index(
             "ix_messages_untold",
             "asked_id",
-            sqlite_where=sql("asked_id IS NOT NULL AND told_state <> state"),
-            postgresql_where=sql("asked_id IS NOT NULL AND told_state <> state"),
+            sqlite_where=sql("asked_id IS NOT NULL"),
+            postgresql_where=sql("asked_id IS NOT NULL"),
         ),
         {**_MYSQL, "sqlite_autoincrement": True},
     )

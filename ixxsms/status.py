@@ -18,11 +18,15 @@ __all__ = ["snapshot"]
 
 @dataclass(frozen=True)
 class DaemonStatus:
+    """`ami_link`: up, down, or "" where it does not connect to Asterisk; `ami_why`: what is wrong with it."""
+
     id: int
     host: str
     pid: int
     started_at: float
     heartbeat_at: float
+    ami_link: str
+    ami_why: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
     views = daemons.links(session, [daemon.id for daemon in living])
     queued = Message.state == str(MessageState.QUEUED)
     return Status(
-        daemons=[DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at) for d in living],
+        daemons=[
+            DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at, d.ami_link, d.ami_why) for d in living
+        ],
         trunks=[
             _trunk_status(trunk, [view for view in views if view.trunk_id == trunk.id], bool(living))
             for trunk in trunks.all_trunks(session)

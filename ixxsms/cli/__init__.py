@@ -10,12 +10,25 @@ import os
 import sys
 from typing import NoReturn
 
-from ixxsms.cli import campaign, harvest, list, numbering, send, service, trunk  # noqa: F401  enter their commands
+from ixxsms.cli import (  # noqa: F401  they enter their commands
+    asterisk,
+    campaign,
+    harvest,
+    hook,
+    list,
+    numbering,
+    send,
+    service,
+    sip,
+    trunk,
+)
 from ixxsms.cli.output import clean
 from ixxsms.cli.root import app
 from ixxsms.errors import Error
 
 __all__ = ["app", "main"]
+
+app.add_typer(asterisk.app, name="asterisk")
 
 
 def main() -> None:

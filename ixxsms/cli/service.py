@@ -96,6 +96,10 @@ def status(as_json: Json = False) -> None:
         return
     for daemon in found.daemons:
         say(f"ixxmassivesms is alive on {daemon.host}, process {daemon.pid}, since {local(daemon.started_at)}.")
+        if daemon.ami_link:
+            say(
+                f"Its link to Asterisk's manager interface is {daemon.ami_link}{f': {why}' if (why := daemon.ami_why) else '.'}"
+            )
     if not found.daemons:
         say("No ixxmassivesms is alive: nothing is sent.")
     queued = f"{plural(found.queued, 'message')} queued, {found.outgoing_queue} of them in the outgoing queue"
@@ -121,6 +125,8 @@ def _status_fields(found: Status) -> dict[str, Any]:
                 "pid": daemon.pid,
                 "started_at": iso(daemon.started_at),
                 "heartbeat_at": iso(daemon.heartbeat_at),
+                "ami_link": daemon.ami_link,
+                "ami_why": daemon.ami_why,
             }
             for daemon in found.daemons
         ],

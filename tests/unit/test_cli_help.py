@@ -11,6 +11,18 @@ import typer
 from ixxsms.cli import app
 
 PROMISED = {
+    "asterisk install": "--root --freepbx --issabel --plain --dry-run",
+    "asterisk uninstall": "--root --dry-run",
+    "hook add": "--event --text --context --did --prefix --from --to --keyword --trunk --sender-id --every-hours --list"
+    " --call-back --notify",
+    "hook list": "",
+    "hook show": "",
+    "hook enable": "",
+    "hook disable": "",
+    "hook remove": "",
+    "sip route add": "--email",
+    "sip route list": "",
+    "sip route remove": "",
     "init": "",
     "numbering show": "",
     "numbering set": "--country --country-code --mobile-prefixes --min-length --max-length",
@@ -29,7 +41,7 @@ PROMISED = {
     "list show": "--filter --limit",
     "list list": "",
     "harvest": "--cdr-url --since --until --direction --disposition --did --min-billsec --min-calls --context"
-    " --dry-run --all",
+    " --missed --dry-run --all",
     "campaign create": "--text --list --csv --sender-id --trunk --start --from --to --run",
     "campaign list": "--state",
     "campaign show": "--follow",

@@ -332,8 +332,8 @@ def upgrade() -> None:
         "messages",
         ["asked_id"],
         unique=False,
-        sqlite_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
-        postgresql_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+        sqlite_where=sa.text("asked_id IS NOT NULL"),
+        postgresql_where=sa.text("asked_id IS NOT NULL"),
     )
     op.create_table(
         "segments",
@@ -358,8 +358,8 @@ def downgrade() -> None:
     op.drop_index(
         "ix_messages_untold",
         table_name="messages",
-        sqlite_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
-        postgresql_where=sa.text("asked_id IS NOT NULL AND told_state <> state"),
+        sqlite_where=sa.text("asked_id IS NOT NULL"),
+        postgresql_where=sa.text("asked_id IS NOT NULL"),
     )
     op.drop_index(
         "ix_messages_submitted",
