@@ -21,11 +21,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from namespaces import ROOT, System, need_root
 
 from ixxsms import schema
 from ixxsms.db import Database
 
-ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "initscripts" / "ixxmassivesms"
 NAME = "ixxmassivesms"
 #: All that the script uses, but for start-stop-daemon.
@@ -330,60 +330,11 @@ def test_the_script_is_plain_sh():
 
 # -- a whole system ---------------------------------------------------------------------------------------------------
 
-HOLD = """
-set -e
-mount --make-rprivate /
-mount -t tmpfs tmpfs {folder}
-mkdir {folder}/upper {folder}/work {folder}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={folder}/upper,workdir={folder}/work {folder}/root
-cd {folder}/root
-mount -t proc proc proc
-mount --rbind /dev dev
-for path in {paths}; do  # what lies on other disks is not in the overlay
-    [ -n "$(ls -A ./$path 2>/dev/null)" ] || {{ mkdir -p ./$path; mount --bind $path ./$path; }}
-done
-mkdir -p run/lock
-touch {folder}/root/run/held
-exec chroot . sleep 600
-"""
-
-
-class System:
-    """A system of its own, from which nothing comes back: an overlay on this one's files, and its own processes."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        paths = " ".join(map(str, (ROOT, sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"))))
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c"]
-        holder = subprocess.Popen([*command, HOLD.format(folder=folder, paths=paths)], stderr=subprocess.PIPE)
-        stack.callback(holder.stderr.close)
-        stack.callback(holder.wait)
-        stack.callback(holder.kill)
-        self._children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
-        eventually(lambda: holder.poll() is not None or self._is_held(folder))
-        assert holder.poll() is None, holder.stderr.read().decode()
-        self._first = self._children.read_text().strip()
-
-    def _is_held(self, folder: Path) -> bool:
-        child = self._children.read_text().strip()
-        return bool(child) and Path(f"/proc/{child}/comm").read_text() == "sleep\n"
-
-    def run(self, *command: str, code: int = 0, input: str | None = None) -> str:
-        enter = ["nsenter", "--target", self._first, "--mount", "--pid", "--root"]
-        environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "SYSTEMD_OFFLINE": "1"}
-        done = subprocess.run([*enter, *command], env=environ, capture_output=True, text=True, timeout=60, input=input)
-        assert done.returncode == code, f"{command}: {done.returncode} {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def write(self, path: str, text: str, mode: str = "644") -> None:
-        self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"', "-", path, mode, input=text)
-
 
 @pytest.fixture
 def system(tmp_path):
     """With an Asterisk's user and files, and ixxsms in /opt/ixxsms."""
-    if os.geteuid() != 0:
-        assert not os.environ.get("CI"), "this needs root"
-        pytest.skip("needs root")
+    need_root()
     with ExitStack() as stack:
         made = System(tmp_path, stack)
         made.run("useradd", "--system", "--user-group", "--shell", "/usr/sbin/nologin", "asterisk")

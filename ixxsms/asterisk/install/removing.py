@@ -110,3 +110,7 @@ def _say_what_to_reload(report: Report) -> None:
         report.reload.append("asterisk -rx 'manager reload'")
     if any(path.endswith(".service") for path in changed):
         report.reload.append("systemctl daemon-reload")
+    if any(path.endswith("init.d/ixxmassivesms") for path in changed):
+        # Not before the script has gone: update-rc.d refuses to forget a service whose script is there.
+        redhat = any("/sysconfig/" in path for path in changed)
+        report.reload.append("chkconfig --del ixxmassivesms" if redhat else "update-rc.d ixxmassivesms remove")
