@@ -79,10 +79,7 @@ def check(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="In any spelling.")],
     as_json: Json = False,
 ) -> None:
-    """Tell what the numbering plan says of a number.
-
-    Exit code 0 where it is valid, 1 where it is not, also with --json.
-    """
+    """Tell what the numbering plan says of a number, valid or not."""
     with ixxsms.open() as pbx:
         found = pbx.check(number)
     if as_json and found.valid:
@@ -93,8 +90,6 @@ def check(
         say(f"{found.number}: valid, {'mobile' if found.mobile else 'not mobile'}")
     else:
         say(f"{number}: not valid, {found.reason}")
-    if not found.valid:
-        raise typer.Exit(1)
 
 
 @app.command(epilog=examples("ixxsms segments 'Your order is ready'", "ixxsms segments --json - < text.txt"))

@@ -97,9 +97,8 @@ def status(as_json: Json = False) -> None:
     for daemon in found.daemons:
         say(f"ixxmassivesms is alive on {daemon.host}, process {daemon.pid}, since {local(daemon.started_at)}.")
         if daemon.ami_link:
-            say(
-                f"Its link to Asterisk's manager interface is {daemon.ami_link}{f': {why}' if (why := daemon.ami_why) else '.'}"
-            )
+            why = f": {daemon.ami_why}" if daemon.ami_why else "."
+            say(f"Its link to Asterisk's manager interface is {daemon.ami_link}{why}")
     if not found.daemons:
         say("No ixxmassivesms is alive: nothing is sent.")
     queued = f"{plural(found.queued, 'message')} queued, {found.outgoing_queue} of them in the outgoing queue"
