@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, insert, inspect
+from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, inspect
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
@@ -143,30 +143,20 @@ def _first_line(error: BaseException | None) -> str:
     return lines[0].rstrip(".") if lines else "no reason given"
 
 
-def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert the rows whose primary key is not there yet; returns how many that were. All rows have the same keys."""
+def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows whose primary key is not there yet. All rows have the same keys.
+
+    It does not count: after many rows at once the servers' counts mean different things, or nothing.
+    """
     if not rows:
-        return 0
+        return
     statement: Any
     match session.get_bind().dialect.name:
         case "sqlite":
             statement = sqlite.insert(table).on_conflict_do_nothing()
         case "postgresql":
             statement = postgresql.insert(table).on_conflict_do_nothing()
-        case "mysql" | "mariadb":
+        case _:
             key = next(iter(table.primary_key))
             statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
-        case _:
-            statement = insert(table)
-    before = _changes(session)
-    result = session.connection().execute(statement, list(rows))
-    if before is not None:
-        return int((_changes(session) or 0) - before)
-    return int(result.rowcount)
-
-
-def _changes(session: Session) -> int | None:
-    """SQLite's own counter of changed rows; None on the databases whose rowcount can be trusted in bulk."""
-    if session.get_bind().dialect.name != "sqlite":
-        return None
-    return int(session.connection().exec_driver_sql("SELECT total_changes()").scalar_one())
+    session.connection().execute(statement, list(rows))

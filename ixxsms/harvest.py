@@ -23,7 +23,7 @@ from ixxsms.models import HarvestMark, NumberList
 from ixxsms.names import check_name
 from ixxsms.numbering import Plan, Reason, checker
 
-__all__ = ["harvest"]
+__all__ = ["harvest", "keep", "look"]
 
 NOT_MOBILE = "not a mobile"
 
@@ -58,6 +58,17 @@ class _Reading:
     refused: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a look at the CDRs has found for a list, and where the next one begins."""
+
+    list_name: str
+    numbers: tuple[str, ...]
+    digest: str
+    mark: str
+    report: HarvestReport
+
+
 def harvest(
     session: Session,
     plan: Plan,
@@ -72,13 +83,42 @@ def harvest(
     progress: Callable[[int], None] | None = None,
     now: float,
 ) -> HarvestReport:
-    """Add the mobile numbers of the CDRs that were written since the last harvest to a list.
+    """`look`, and unless it is a dry run `keep`, in one transaction."""
+    found = look(
+        session,
+        plan,
+        list_name,
+        source,
+        filters,
+        everything=everything,
+        create=create,
+        overlap=overlap,
+        progress=progress,
+        now=now,
+    )
+    return found.report if dry_run else keep(session, found, now=now)
+
+
+def look(
+    session: Session,
+    plan: Plan,
+    list_name: str,
+    source: Source,
+    filters: Filters | None = None,
+    *,
+    everything: bool = False,
+    create: bool = True,
+    overlap: timedelta = timedelta(hours=24),
+    progress: Callable[[int], None] | None = None,
+    now: float,
+) -> Found:
+    """The mobile numbers of the CDRs that were written since the last harvest. It only reads, and may take long.
 
     `everything`: read all, not only what is new; with min_calls over 1 it is always so, for only all of them can be
-    counted. `create`: make the list if there is none. `overlap`: how long the longest call may be, where the CDRs
-    have no key. `progress`: called with the rows read so far. `now`: seconds since 1970. A dry run writes nothing.
+    counted. `create`: the list may be missing. `overlap`: how long the longest call may be, where the CDRs have no
+    key. `progress`: called with the rows read so far. `now`: seconds since 1970.
 
-    Raises what the source raises, and NotFound and BadInput for the list, before anything is written.
+    Raises what the source raises, and NotFound and BadInput for the list.
     """
     filters = filters or Filters()
     chosen = _find(session, list_name, create)
@@ -100,12 +140,19 @@ def harvest(
         created=chosen is None,
         mark=reading.mark,
     )
-    if not dry_run:
-        chosen = chosen or lists.create(session, list_name, now=now)
-        _store(session, chosen, [number for number in numbers if number not in there], now)
-        if reading.mark and filters.min_calls <= 1:
-            session.merge(HarvestMark(list_id=chosen.id, source=digest, mark=reading.mark, harvested_at=now))
-    return report
+    new = tuple(number for number in numbers if number not in there)
+    return Found(list_name, new, digest, reading.mark if filters.min_calls <= 1 else "", report)
+
+
+def keep(session: Session, found: Found, *, now: float) -> HarvestReport:
+    """Put what was found on the list, which is made where there is none, and remember how far the CDRs were read."""
+    chosen = _find(session, found.list_name, create=True) or lists.create(session, found.list_name, now=now)
+    left = iter(found.numbers)
+    while some := list(itertools.islice(left, _BATCH)):
+        lists.add_many(session, chosen.id, dict.fromkeys(some), "cdr", now)
+    if found.mark:
+        session.merge(HarvestMark(list_id=chosen.id, source=found.digest, mark=found.mark, harvested_at=now))
+    return found.report
 
 
 def _find(session: Session, name: str, create: bool) -> NumberList | None:
@@ -162,9 +209,3 @@ def never_mobile(plan: Plan) -> Skip:
     possible = {"0", plan.country_code[0], dialled[:1], *(prefix[:1] for prefix in plan.mobile_prefixes)}
     foreign = any(prefix.startswith("+") for prefix in plan.mobile_prefixes)
     return Skip("".join(sorted(set("123456789") - possible)), 0 if foreign else plan.min_length)
-
-
-def _store(session: Session, chosen: NumberList, numbers: list[str], now: float) -> None:
-    left = iter(numbers)
-    while some := list(itertools.islice(left, _BATCH)):
-        lists.add_many(session, chosen.id, dict.fromkeys(some), "cdr", now)

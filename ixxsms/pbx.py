@@ -151,19 +151,24 @@ class Pbx:
         if not url:
             raise BadInput("No call records are configured; set cdr_url, or give --cdr-url.")
         source = cdr.open_cdr(url, self.config.cdr_table)
-        with self.database.read() if dry_run else self.database.write() as session:
-            return harvest.harvest(
+        now = time.time()
+        with self.database.read() as session:
+            found = harvest.look(
                 session,
                 numbering_plan.get(session),
                 list_name,
                 source,
                 filters or cdr.Filters(direction="both"),
-                dry_run=dry_run,
                 everything=everything,
                 progress=progress,
                 overlap=timedelta(hours=self.config.harvest_overlap_hours),
-                now=time.time(),
+                now=now,
             )
+        if dry_run:
+            return found.report
+        # Only now: the reading may take long, and no daemon should wait for it.
+        with self.database.write() as session:
+            return harvest.keep(session, found, now=now)
 
     # -- state -----------------------------------------------------------------------------------------------------
 
