@@ -75,7 +75,7 @@ class Sender:
         self._better: frozenset[int] = frozenset()
         self._others: frozenset[int] = frozenset(alternatives or ())
         self._plan: Plan | None = None
-        self._backlog = self._stopping = self._store_failed = False
+        self._backlog = self._woken = self._stopping = self._store_failed = False
         self._refreshed = self._reported = 0.0
         self._told: tuple[Link, str] = (Link.STARTING, "")
         self._since = time.time()
@@ -89,6 +89,7 @@ class Sender:
 
     def wake(self) -> None:
         """Something was queued that should not wait for the next look."""
+        self._woken = True
         self._driver.wake()
 
     @property
@@ -126,7 +127,7 @@ class Sender:
         self._hear(self._driver.poll(self._timeout()))
         try:
             self._refresh()
-            if self._events or (self._room() >= 1 and (self._backlog or self._look())):
+            if self._events or (self._room() >= 1 and (self._backlog or self._called() or self._look())):
                 self._exchange()
         except DatabaseError as error:
             if not self._store_failed:
@@ -136,6 +137,11 @@ class Sender:
 
     def _hear(self, events: list[Event]) -> None:
         self._events += events
+
+    def _called(self) -> bool:
+        """Whether it was woken, and the message may be for this trunk: then it claims without a look before."""
+        woken, self._woken = self._woken, False
+        return woken and not self._better
 
     def _timeout(self) -> float:
         """Seconds to wait for the driver: not at all while there may be more to claim."""

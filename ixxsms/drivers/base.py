@@ -1,11 +1,13 @@
 """The port that the sender needs from every kind of trunk. A driver knows no database and no other driver.
 
-One thread calls a driver; none of its calls but `poll` may wait.
+One thread calls a driver; none of its calls but `poll` may wait, and only `wake` may come from another thread.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +51,9 @@ class Driver(Protocol):
     def poll(self, timeout: float) -> list[Event]:
         """Do what there is to do on the link, waiting at most `timeout` seconds for something to happen."""
 
+    def wake(self) -> None:
+        """Let a `poll` that waits, or else the next one, return at once."""
+
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """These receipts and incoming messages are committed: tell the other side."""
 
@@ -57,3 +62,26 @@ class Driver(Protocol):
 
     def close(self) -> list[Event]:
         """End the link, waiting a second at most; an InDoubt or Deferred for each submission that owed its Outcome."""
+
+
+class Bell:
+    """What ends a wait in a selector: one thread waits for `socket`, any other may ring."""
+
+    def __init__(self) -> None:
+        self.socket, self._ringer = socket.socketpair()
+        self.socket.setblocking(False)
+        self._ringer.setblocking(False)
+
+    def ring(self) -> None:
+        # A full pipe rings already, and a closed one has nobody who waits.
+        with suppress(OSError):
+            self._ringer.send(b"!")
+
+    def silence(self) -> None:
+        with suppress(BlockingIOError):
+            while self.socket.recv(4096):
+                pass
+
+    def close(self) -> None:
+        self.socket.close()
+        self._ringer.close()

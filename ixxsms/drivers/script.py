@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ixxsms.drivers.base import Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Link, TrunkConfig
 from ixxsms.drivers.script_run import Run, clean, outcome_of
 from ixxsms.errors import BadInput
 from ixxsms.events import Deferred, Event, InDoubt, Outcome, Stopped, Submission
@@ -87,6 +87,8 @@ class ScriptDriver:
         self._runs: list[Run] = []
         self._events: list[Event] = []
         self._selector = selectors.DefaultSelector()
+        self._bell = Bell()
+        self._selector.register(self._bell.socket, selectors.EVENT_READ)
         self.link, self.why = Link.UP, ""
         try:
             self._script = check_script(str(config.options.get("script", "")), config.script_dir)
@@ -110,21 +112,25 @@ class ScriptDriver:
     def poll(self, timeout: float) -> list[Event]:
         """Start what waits and collect what ended, waiting at most `timeout` seconds for the first event."""
         until = time.monotonic() + timeout
+        rung = False
         while True:
             self._start()
             self._collect()
             wait = until - time.monotonic()
-            if self._events or wait <= 0:
+            if self._events or rung or wait <= 0:
                 events, self._events = self._events, []
                 return events
-            if not self._runs:
-                # Nothing can happen before the next submit, but the caller asked to wait.
-                self._selector.select(wait)
-                continue
+            # Without a run nothing can happen before the next submit, but the caller asked to wait.
             wait = min([wait, *(run.deadline - time.monotonic() for run in self._runs)])
             if any(run.exit_descriptor is None for run in self._runs):
                 wait = min(wait, _GLANCE)
-            self._selector.select(max(0.0, wait))
+            ready = self._selector.select(max(0.0, wait))
+            rung = any(key.fileobj is self._bell.socket for key, _ in ready)
+            if rung:
+                self._bell.silence()
+
+    def wake(self) -> None:
+        self._bell.ring()
 
     def close(self) -> list[Event]:
         """Give running scripts a second, then end them; what never started is deferred."""
@@ -140,6 +146,7 @@ class ScriptDriver:
             self._forget(run)
             events.append(InDoubt(run.message_id, "The script was ended because the trunk was closed."))
         self._selector.close()
+        self._bell.close()
         return events
 
     def _start(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ixxsms.drivers.base import Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Link, TrunkConfig
 from ixxsms.events import Event, Submission
 from ixxsms.smpp import pdu
 from ixxsms.smpp.address import Plan
@@ -64,6 +64,9 @@ class SmppDriver:
         pdu.check_field("password", config.password)
         self.link, self.why = Link.STARTING, "The trunk is being connected."
         self._selector = selectors.DefaultSelector()
+        self._bell = Bell()
+        self._selector.register(self._bell.socket, selectors.EVENT_READ)
+        self._rung = False
         self._socket: socket.socket | None = None
         self._connecting = False
         self._connect_by = float("inf")
@@ -88,19 +91,19 @@ class SmppDriver:
     def poll(self, timeout: float) -> list[Event]:
         """Connect, write and read; returns as soon as there is an event or the link changed, else after `timeout`."""
         now = time.monotonic()
-        until, link = now + timeout, self.link
+        until, link, self._rung = now + timeout, self.link, False
         self._advance(now)
         while True:
             news = bool(self._events) or self.link is not link
             wait = 0.0 if news else max(0.0, min(until, self._next_deadline()) - now)
-            ready = self._selector.select(wait)
-            now = time.monotonic()
-            if ready:
-                self._ready(ready[0][1], now)
+            now = self._wait(wait)
             self._advance(now)
-            if self._events or self.link is not link or now >= until:
+            if self._events or self.link is not link or self._rung or now >= until:
                 events, self._events = self._events, []
                 return events
+
+    def wake(self) -> None:
+        self._bell.ring()
 
     def close(self) -> list[Event]:
         """Unbind politely, a second at most."""
@@ -112,16 +115,26 @@ class SmppDriver:
             self._advance(now, reconnect=False)
             if self._socket is None:
                 break
-            ready = self._selector.select(max(0.0, min(until, self._next_deadline()) - now))
-            now = time.monotonic()
-            if ready:
-                self._ready(ready[0][1], now)
+            now = self._wait(max(0.0, min(until, self._next_deadline()) - now))
         self._lost("The trunk was closed.", now)
         self._selector.close()
+        self._bell.close()
         events, self._events = self._events, []
         return events
 
     # The link
+
+    def _wait(self, seconds: float) -> float:
+        """Wait for the link or the bell, and hear what came; the time is then the one returned."""
+        ready = self._selector.select(seconds)
+        now = time.monotonic()
+        for key, mask in ready:
+            if key.fileobj is self._bell.socket:
+                self._bell.silence()
+                self._rung = True
+            else:
+                self._ready(mask, now)
+        return now
 
     def _advance(self, now: float, reconnect: bool = True) -> None:
         """Everything that needs no waiting: time, writing, connecting, and what the link is now."""

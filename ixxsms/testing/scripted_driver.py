@@ -67,6 +67,9 @@ class ScriptedDriver:
         events, self._events = self._events, []
         return events
 
+    def wake(self) -> None:
+        self._news.set()
+
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         self.acknowledged += tokens
 

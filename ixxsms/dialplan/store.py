@@ -1,0 +1,172 @@
+"""The database as calls use it: what waits together is written in one transaction, and read in one query.
+
+Knows asyncio and transactions. Must never know what the work is: it may be done twice, the first time rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ixxsms import numbering_plan
+from ixxsms.db import Database
+from ixxsms.errors import DatabaseError
+from ixxsms.models import Message
+from ixxsms.numbering import Plan
+from ixxsms.states import OPEN
+
+T = TypeVar("T")
+
+#: What a call wants of the database: it gets the session, the numbering plan and the time.
+Work = Callable[[Session, Plan, float], T]
+#: The same for several calls at once: it gets what each of them has, too, and gives a result for each.
+Batch = Callable[[Session, Plan, float, Sequence[Any]], Sequence[Any]]
+
+#: Seconds between two looks at the messages that calls wait for: while few wait, and while many do.
+LOOK, LOOK_FOR_MANY, MANY = 0.003, 0.01, 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a message: its state, and why."""
+
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    batch: Batch
+    item: Any
+    wake: bool = False
+
+
+def _each(session: Session, plan: Plan, now: float, works: Sequence[Work[Any]]) -> list[Any]:
+    return [work(session, plan, now) for work in works]
+
+
+def _all_of(session: Session, jobs: Sequence[_Job]) -> list[Any]:
+    """The results of the jobs, in their order; those of one kind are done together."""
+    plan, now = numbering_plan.get(session), time.time()
+    results: dict[int, Any] = {}
+    for batch in {job.batch: None for job in jobs}:
+        mine = [at for at, job in enumerate(jobs) if job.batch == batch]
+        results |= dict(zip(mine, batch(session, plan, now, [jobs[at].item for at in mine]), strict=True))
+    return [results[at] for at in range(len(jobs))]
+
+
+@dataclass
+class _Waiter:
+    until: float
+    gone: Callable[[], bool]
+    future: asyncio.Future[Outcome | None]
+
+
+class Store:
+    """One for each event loop. `wake`: called when somebody waits for what was written."""
+
+    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+        self._database, self._wake = database, wake
+        # Reading has a thread of its own: a writer may wait long for another program's transaction.
+        self._writer, self._reader = ThreadPoolExecutor(1, "edge writes"), ThreadPoolExecutor(1, "edge reads")
+        self._pending: list[tuple[_Job, asyncio.Future[Any]]] = []
+        self._waiting: dict[int, _Waiter] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def write(self, work: Work[T], *, wake: bool = False) -> T:
+        """Do the work in a transaction, together with that of other calls. Raises what it raises, and DatabaseError.
+
+        `wake`: somebody waits for what the senders make of it.
+        """
+        result: T = await self._write(_Job(_each, work, wake))
+        return result
+
+    async def write_with_others(self, batch: Batch, item: Any, *, wake: bool) -> Any:
+        """As `write`, where the work of several calls costs little more than that of one."""
+        return await self._write(_Job(batch, item, wake))
+
+    async def _write(self, job: _Job) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending.append((job, future))
+        self._keep_running("write", self._write_all)
+        return await future
+
+    async def outcome(self, message_id: int, seconds: float, gone: Callable[[], bool]) -> Outcome | None:
+        """Wait until the message is settled; None where `seconds` are over or nobody waits for it any more."""
+        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self._waiting[message_id] = _Waiter(time.monotonic() + seconds, gone, future)
+        self._keep_running("read", self._watch)
+        return await future
+
+    def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._writer.shutdown(wait=False)
+        self._reader.shutdown(wait=False)
+
+    def _keep_running(self, name: str, job: Callable[[], Any]) -> None:
+        if name not in self._tasks or self._tasks[name].done():
+            self._tasks[name] = asyncio.get_running_loop().create_task(job())
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    async def _write_all(self) -> None:
+        """While one transaction is under way the next ones' work gathers."""
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            jobs, self._pending = self._pending, []
+            results = await loop.run_in_executor(self._writer, self._together, [job for job, _ in jobs])
+            if any(job.wake for job, _ in jobs):
+                self._wake()
+            for (_, future), result in zip(jobs, results, strict=True):
+                if future.done():  # its call was given up
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _together(self, jobs: Sequence[_Job]) -> list[Any]:
+        """The results; where something is raised, each job has a transaction of its own."""
+        try:
+            with self._database.write() as session:
+                return _all_of(session, jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error]
+        results: list[Any] = []
+        for job in jobs:
+            broken = [result for result in results if isinstance(result, DatabaseError)]
+            # One job may be to blame for its error; of two it is the database.
+            results += [broken[-1]] if len(broken) >= 2 else self._together([job])
+        return results
+
+    # -- waiting for outcomes --------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """One query for all that wait, as long as somebody does."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            await asyncio.sleep(LOOK if len(self._waiting) < MANY else LOOK_FOR_MANY)
+            try:
+                found = await loop.run_in_executor(self._reader, self._settled, list(self._waiting))
+            except DatabaseError:
+                found = {}
+            now = time.monotonic()
+            for message_id, waiter in list(self._waiting.items()):
+                if message_id in found or now >= waiter.until or waiter.gone():
+                    del self._waiting[message_id]
+                    if not waiter.future.done():
+                        waiter.future.set_result(found.get(message_id))
+
+    def _settled(self, ids: list[int]) -> dict[int, Outcome]:
+        these = select(Message.id, Message.state, Message.reason).where(Message.id.in_(ids))
+        with self._database.read() as session:
+            return {row.id: Outcome(row.state, row.reason) for row in session.execute(these) if row.state not in OPEN}
