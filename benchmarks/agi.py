@@ -1,4 +1,4 @@
-"""What an SMS from the dialplan costs on a real Asterisk: FastAGI against an empty handler, the script against a bare one.
+"""What an SMS from the dialplan costs on a real Asterisk: FastAGI and the script, each against one that does nothing.
 
     python benchmarks/agi.py [--asterisk 22] [--asterisk 16] [--seconds 3] [--channels 10] [--json]
 

@@ -86,6 +86,7 @@ class Sender:
     def stop(self) -> None:
         """Claim nothing more; the thread ends when every answer is in, or after the setting stop_seconds."""
         self._stopping = True
+        self._driver.wake()
 
     def wake(self) -> None:
         """Something was queued that should not wait for the next look."""

@@ -157,11 +157,10 @@ def test_a_woken_sender_sends_at_once(take, database_url, tmp_path, kind):
     changes = {"script_dir": str(tmp_path), "poll_seconds": SELDOM, "fastagi_port": 0}
     settings = dataclasses.replace(settings, values={**settings.values, **changes})
     with FakeSMSC() as smsc:
-        smpp = {"host": "127.0.0.1", "port": smsc.port, "user": "u", "password": "p"}
+        options = {"smpp": {"host": "127.0.0.1", "port": smsc.port, "user": "u", "password": "p"}}
+        options["script"] = {"script": "ok.sh"}
         with take.database.write() as session:
-            trunks.add(
-                session, "one", kind, script_dir=str(tmp_path), **smpp if kind == "smpp" else {"script": "ok.sh"}
-            )
+            trunks.add(session, "one", kind, script_dir=str(tmp_path), **options[kind])
         service = Service(take.database, settings)
         thread = threading.Thread(target=service.run)
         thread.start()
@@ -178,8 +177,8 @@ def test_a_woken_sender_sends_at_once(take, database_url, tmp_path, kind):
             assert time.monotonic() - begun < 5
         finally:
             service.stop()
-            service.wake()
-            thread.join(30)
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 def test_a_wake_before_the_wait_is_not_lost(tmp_path):
