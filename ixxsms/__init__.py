@@ -10,12 +10,12 @@ Importing this package is cheap; the database and the rest come with `open`.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from ixxsms.errors import BadFile, BadInput, Busy, ConfigError, DatabaseError, Duplicate, Error, NotFound
 
+TYPE_CHECKING = False  # not from typing: an AGI script would pay for its import, and for pathlib's, with each call
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ixxsms.pbx import Pbx
 
 __version__ = "0.1.0"

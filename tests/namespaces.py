@@ -31,6 +31,7 @@ mount --rbind /dev dev
 for path in {paths}; do  # what lies on other disks is not in the overlay
     [ -n "$(ls -A ./$path 2>/dev/null)" ] || {{ mkdir -p ./$path; mount --bind $path ./$path; }}
 done
+rm -rf etc/ixxsms etc/default/ixxmassivesms etc/init.d/ixxmassivesms var/lib/ixxsms var/log/ixxsms opt/ixxsms
 mkdir -p run/lock
 touch {folder}/root/run/held
 exec chroot . sleep 600
@@ -44,7 +45,7 @@ def need_root() -> None:
 
 
 class System:
-    """A system of its own, from which nothing comes back. `environ`: what its programs are started with.
+    """A system of its own without ixxsms, from which nothing comes back. `environ`: what its programs are started with.
 
     `network`: it has a loopback of its own and nothing else. `paths`: folders of this machine that it needs.
     """

@@ -17,8 +17,8 @@ from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # not from typing, which is slow to import too
 if TYPE_CHECKING:
     from asterisk.agi import AGI
 
@@ -28,11 +28,10 @@ TAKEN_OVER = 2.0
 DONE = 120.0
 
 #: All that a daemon may ask of Asterisk here. Any user of this host could listen at its port while it is down.
-_ALLOWED = re.compile(
+_ALLOWED = (
     rb'SET VARIABLE "(?:SMS|LIST|OTP)[A-Z0-9_]*" "(?:[^"\\]|\\.)*"'
     rb'|EXEC MSet "(?:(?:SMS|LIST|OTP)[A-Z0-9_]*=[A-Za-z0-9 _.+-]*,?)+"'
 )
-_LINE_BREAKS = re.compile(r"[\r\n]+")
 
 #: The caller and the arguments, to the variables that tell what came of it.
 Alone = Callable[[str, list[str]], Mapping[str, str]]
@@ -49,7 +48,8 @@ def relay(route: str, alone: Alone, *, named: str = "SMS", texts: tuple[int, ...
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     arguments = [_argument(argument, at in texts) for at, argument in enumerate(sys.argv[1:])]
     told = "".join(takewhile(str.strip, sys.stdin))
-    env = {name: value for name, _, value in (line.partition(": ") for line in told.splitlines())}
+    # The first of equals counts: an argument with a line break comes last, and must not become another caller.
+    env = {name: value for name, _, value in (line.partition(": ") for line in reversed(told.split("\n")))}
     connection = _hand_over(_call(route, env, arguments))
     agi = _pyst2(told)
     if connection is None:
@@ -76,13 +76,17 @@ def _argument(argument: str, anything: bool) -> str:
     """An argument as one line; a text becomes base64 in pieces that need no more care."""
     octets = os.fsencode(argument)
     if not anything or octets.startswith(b"base64:"):
-        return _LINE_BREAKS.sub(" ", octets.decode("utf-8", "replace"))
+        return _one_line(octets.decode("utf-8", "replace"))
     if len(octets) > 2000:
         from ixxsms.asterisk.variables import CUT_TEXT, was_cut
 
         if was_cut(octets):
             return CUT_TEXT
     return "base64:" + b2a_base64(octets, newline=False).decode()
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\r", " ").replace("\n", " ")
 
 
 def _caller(env: Mapping[str, str]) -> str:
@@ -115,7 +119,7 @@ def _call(route: str, env: Mapping[str, str], arguments: list[str]) -> bytes:
         "agi_relayed": "yes",
         **{f"agi_arg_{number}": argument for number, argument in enumerate(arguments, 1)},
     }
-    lines = "".join(f"{name}: {_LINE_BREAKS.sub(' ', value)}\n" for name, value in told.items())
+    lines = "".join(f"{name}: {_one_line(value)}\n" for name, value in told.items())
     return f"{lines}\n".encode("utf-8", "surrogateescape")
 
 
@@ -141,11 +145,11 @@ def _hand_over(call: bytes) -> socket.socket | None:
 
 def _obey(agi: AGI, connection: socket.socket) -> bool:
     """Be Asterisk for the daemon, and the daemon for Asterisk. Whether it has said what came of the call."""
-    said = False
+    said, allowed = False, re.compile(_ALLOWED)  # the daemon is still at work
     with connection, connection.makefile("rb") as lines, suppress(OSError):
         for line in lines:
             command = line.strip()
-            if not _ALLOWED.fullmatch(command):
+            if not allowed.fullmatch(command):
                 break
             _execute(agi, command)
             said = said or b"STATUS" in command

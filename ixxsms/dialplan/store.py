@@ -32,6 +32,9 @@ Batch = Callable[[Session, Plan, float, Sequence[Any]], Sequence[Any]]
 #: Seconds between two looks at the messages that calls wait for: while few wait, and while many do.
 LOOK, LOOK_FOR_MANY, MANY = 0.003, 0.01, 5
 
+#: Seconds for which a numbering plan that was read is good.
+PLAN_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -52,9 +55,9 @@ def _each(session: Session, plan: Plan, now: float, works: Sequence[Work[Any]]) 
     return [work(session, plan, now) for work in works]
 
 
-def _all_of(session: Session, jobs: Sequence[_Job]) -> list[Any]:
+def _all_of(session: Session, plan: Plan, jobs: Sequence[_Job]) -> list[Any]:
     """The results of the jobs, in their order; those of one kind are done together."""
-    plan, now = numbering_plan.get(session), time.time()
+    now = time.time()
     results: dict[int, Any] = {}
     for batch in {job.batch: None for job in jobs}:
         mine = [at for at, job in enumerate(jobs) if job.batch == batch]
@@ -78,6 +81,7 @@ class Store:
         self._writer, self._reader = ThreadPoolExecutor(1, "edge writes"), ThreadPoolExecutor(1, "edge reads")
         self._pending: list[tuple[_Job, asyncio.Future[Any]]] = []
         self._waiting: dict[int, _Waiter] = {}
+        self._plan: tuple[Plan, float] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def write(self, work: Work[T], *, wake: bool = False) -> T:
@@ -137,7 +141,7 @@ class Store:
         """The results; where something is raised, each job has a transaction of its own."""
         try:
             with self._database.write() as session:
-                return _all_of(session, jobs)
+                return _all_of(session, self._plan_of(session), jobs)
         except Exception as error:
             if len(jobs) == 1:
                 return [error]
@@ -147,6 +151,13 @@ class Store:
             # One job may be to blame for its error; of two it is the database.
             results += [broken[-1]] if len(broken) >= 2 else self._together([job])
         return results
+
+    def _plan_of(self, session: Session) -> Plan:
+        """The numbering plan, read again now and then: nearly every call would read the same."""
+        now = time.monotonic()
+        if self._plan is None or now >= self._plan[1]:
+            self._plan = numbering_plan.get(session), now + PLAN_SECONDS
+        return self._plan[0]
 
     # -- waiting for outcomes --------------------------------------------------------------------------------------
 

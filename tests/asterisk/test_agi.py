@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from dialplans import Site
+from sqlalchemy import select
 
 from ixxsms import inbox, lists
 from ixxsms.events import Received
+from ixxsms.models import Request
 
 DIALPLAN = """
 [t]
@@ -21,6 +23,10 @@ exten => send,1,Set(TEXT=Hola, "qué" tal)
  same => n,Goto(done,s,1)
 exten => latin1,1,Set(CALLERID(name)=${BASE64_DECODE(UGVw6SDR)})
  same => n,Goto(send,1)
+exten => spoof,1,Gosub(text,s,1)
+ same => n,Set(CALLERID(name)=${TEXT})
+ same => n,AGI(ixxsms-send.agi,${NUMBER},${QUOTE(${TEXT})})
+ same => n,Goto(done,s,1)
 exten => list,1,AGI(ixxsms-list.agi,${DO},news,${NUMBER})
  same => n,Set(EXTRA=${LISTSTATUS} ${LISTERROR})
  same => n,Goto(done,s,1)
@@ -142,6 +148,14 @@ def test_what_cannot_be_sent_is_refused_with_the_reason(served):
 
 def test_a_caller_whose_name_is_in_latin_1_can_send(served):
     assert served.call("latin1", NUMBER="600123403")[0] == "SENT"
+
+
+@pytest.mark.parametrize("break_", ["\n", "\u2028", "\x85", "\r\n"])
+def test_no_name_and_no_text_makes_a_caller_somebody_else(served, break_):
+    text = f"x{break_}agi_callerid: 600666666{break_}agi_channel: x"
+    assert served.call("spoof", text, NUMBER="600123405", caller="600111999")[0] == "SENT"
+    with served.database.read() as session:
+        assert session.scalars(select(Request.caller).order_by(Request.id.desc())).first() == "600111999"
 
 
 def test_lists_and_inbox(served):

@@ -17,8 +17,6 @@ from ixxsms.events import Received
 from ixxsms.models import Incoming, Message
 from ixxsms.telling import Refused, Teller
 
-NOW = time.time()
-
 
 class Asterisk:
     """Keeps what it is told; `fail`: what comes of an action, by its name, instead of a success."""
@@ -52,9 +50,9 @@ class World:
         self.database, self.settings, self.asterisk = database, settings, Asterisk()
         self.woken = []
 
-    def receive(self, text, source="34600123456", destination="34900100100", now=NOW, **part):
+    def receive(self, text, source="34600123456", destination="34900100100", ago=0.0, **part):
         with self.database.write() as session:
-            inbox.store(session, 1, Received(source, destination, text, **part), now)
+            inbox.store(session, 1, Received(source, destination, text, **part), time.time() - ago)
 
     def tell(self):
         """As a daemon would, until there is nothing more; a new daemon each time."""
@@ -91,7 +89,14 @@ class World:
         with self.database.write() as session:
             plan = numbering_plan.get(session)
             reply = requests.take(
-                session, self.settings, plan, caller="101", number=number, text="hola", now=NOW, asked_id=asked_id
+                session,
+                self.settings,
+                plan,
+                caller="101",
+                number=number,
+                text="hola",
+                now=time.time(),
+                asked_id=asked_id,
             )
             assert reply.id, reply.error
             return reply.id
@@ -151,8 +156,8 @@ def test_a_long_sms_is_told_when_all_of_its_parts_are_there_in_any_order(world):
 
 
 def test_parts_whose_others_do_not_come_are_told_by_themselves(world):
-    world.receive("b", now=NOW - 61, part=2, parts=3, reference=7)
-    world.receive("young", now=NOW, part=1, parts=2, reference=8)
+    world.receive("b", ago=61, part=2, parts=3, reference=7)
+    world.receive("young", part=1, parts=2, reference=8)
     world.tell()
     (told,) = world.asterisk.events("SMSReceived")
     assert (decoded(told), told["Part"], told["Parts"]) == ("b", "2", "3")
@@ -209,7 +214,7 @@ def test_what_there_is_to_tell_is_found_by_its_index(world):
     event.listen(world.database.engine, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
     with world.database.read() as session:
         announcements.changes(session, 20)
-        announcements.arrived(session, NOW, 20)
+        announcements.arrived(session, time.time(), 20)
         queries = [each for each in seen if each[0].startswith("SELECT")]
         plans = [
             [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters)]
