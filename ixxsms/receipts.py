@@ -14,7 +14,7 @@ from ixxsms.events import Receipt
 from ixxsms.models import Message, Segment, UnmatchedReceipt
 from ixxsms.smpp.receipt import remote_id_keys
 
-__all__ = ["forget_old", "match_late", "store"]
+__all__ = ["forget_old", "match_again", "match_late", "store"]
 
 _AT_ONCE = 200
 
@@ -43,9 +43,35 @@ def match_late(session: Session, trunk_id: int, remote_ids: Iterable[str], now: 
         select(UnmatchedReceipt)
         .where(UnmatchedReceipt.trunk_id == trunk_id, UnmatchedReceipt.remote_key.in_(keys))
         .order_by(UnmatchedReceipt.id)
-    ).all()
-    _apply(session, trunk_id, [Receipt(r.remote_id, r.delivered, r.stat, r.code, r.number) for r in waiting], now)
-    session.execute(delete(UnmatchedReceipt).where(UnmatchedReceipt.id.in_([row.id for row in waiting])))
+    )
+    _apply_kept(session, trunk_id, waiting.all(), now)
+
+
+def match_again(session: Session, after: float, now: float) -> None:
+    """Try once more what came after that time, some hundreds at most.
+
+    Two daemons may miss each other: one looks for the message before the other has committed its acceptance, and
+    keeps the receipt after the other has looked for it.
+    """
+    kept = defaultdict(list)
+    for row in session.scalars(
+        select(UnmatchedReceipt)
+        .where(UnmatchedReceipt.received_at > after)
+        .order_by(UnmatchedReceipt.id.desc())
+        .limit(_AT_ONCE)
+    ):
+        kept[row.trunk_id].append(row)
+    for trunk_id, rows in kept.items():
+        _apply_kept(session, trunk_id, rows[::-1], now)
+
+
+def _apply_kept(session: Session, trunk_id: int, rows: Sequence[UnmatchedReceipt], now: float) -> None:
+    """Apply receipts that were kept; those whose message is known now are kept no longer."""
+    receipts = [Receipt(r.remote_id, r.delivered, r.stat, r.code, r.number, token=r.id) for r in rows]
+    still = {receipt.token for receipt in _apply(session, trunk_id, receipts, now)}
+    matched = [row.id for row in rows if row.id not in still]
+    if matched:
+        session.execute(delete(UnmatchedReceipt).where(UnmatchedReceipt.id.in_(matched)))
 
 
 def forget_old(session: Session, before: float) -> None:

@@ -27,6 +27,9 @@ HOUSEKEEPING = 1.0
 #: Seconds between two looks at the trunks: new ones, edited ones, and senders that have ended.
 MATCH = 0.3
 
+#: A receipt without a message is looked at again for so many seconds.
+MATCH_AGAIN = 60.0
+
 #: Receipts without a message are kept for a week: some SMSCs send them days later.
 KEEP_RECEIPTS = 7 * 24 * 3600.0
 
@@ -148,6 +151,7 @@ class Service:
             if self.config.message_lifetime_hours:
                 outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
             campaigns.finish(session, now)
+            receipts.match_again(session, now - MATCH_AGAIN, now)
             receipts.forget_old(session, now - KEEP_RECEIPTS)
 
     def _write_call_records(self) -> None:

@@ -220,6 +220,21 @@ def test_a_receipt_that_comes_before_the_answer_waits_for_it(database, queue, tr
     assert state(database, message_id) == "undelivered"
 
 
+def test_a_receipt_that_missed_its_message_by_a_moment_finds_it_later(database, queue, trunk_ids):
+    message_id = queue()
+    claim(database, trunk_ids[0])
+    with database.write() as session:
+        receipts.store(session, trunk_ids[0], [Receipt("77", True, "DELIVRD"), Receipt("78", True, "DELIVRD")], NOW)
+    record(database, trunk_ids[0], Accepted(message_id, ("77",)))
+    with database.write() as session:
+        receipts.match_again(session, NOW + 1, NOW)
+    assert state(database, message_id) == "accepted"
+    with database.write() as session:
+        receipts.match_again(session, NOW - 1, NOW)
+        assert [row.remote_id for row in session.query(UnmatchedReceipt)] == ["78"]
+    assert state(database, message_id) == "delivered"
+
+
 def test_a_receipt_of_another_trunk_settles_nothing(database, queue, trunk_ids):
     message_id = queue()
     claim(database, trunk_ids[0])
