@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    TypeDecorator,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -24,6 +26,37 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+
+
+def _fit(value: str | None, length: int | None) -> str | None:
+    """What a database takes of a text: without NUL, which PostgreSQL refuses, without half a pair, not too long."""
+    if value is None:
+        return None
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")[:length]
+
+
+class Foreign(TypeDecorator[str]):
+    """A short text that somebody else wrote: an SMSC, a script, a phone. It is made to fit, never refused."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self._length = length
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return _fit(value, self._length)
+
+
+class ForeignText(TypeDecorator[str]):
+    """A text of any length that somebody else wrote."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return _fit(value, None)
 
 
 class Base(DeclarativeBase):
@@ -49,7 +82,7 @@ class Trunk(Base):
     kind: Mapped[str] = mapped_column(String(16))
     active: Mapped[bool] = mapped_column(default=True)
     #: Why the driver gave the trunk up; a person clears it by enabling the trunk.
-    stopped_reason: Mapped[str] = mapped_column(String(255), default="")
+    stopped_reason: Mapped[str] = mapped_column(Foreign(255), default="")
     priority: Mapped[int] = mapped_column(default=1)
     sender_id: Mapped[str] = mapped_column(String(16), default="")
     append_country_code: Mapped[bool] = mapped_column(default=True)
@@ -141,17 +174,17 @@ class Message(Base):
     #: The trunk that it went through. No foreign key: the record outlives the trunk.
     via_trunk_id: Mapped[int | None]
     #: The SMSC's id of the first segment, and the normal form by which receipts find it.
-    remote_id: Mapped[str | None] = mapped_column(String(65))
-    remote_key: Mapped[str | None] = mapped_column(String(65))
-    code: Mapped[str] = mapped_column(String(16), default="")
-    reason: Mapped[str] = mapped_column(String(255), default="")
+    remote_id: Mapped[str | None] = mapped_column(Foreign(65))
+    remote_key: Mapped[str | None] = mapped_column(Foreign(65))
+    code: Mapped[str] = mapped_column(Foreign(16), default="")
+    reason: Mapped[str] = mapped_column(Foreign(255), default="")
     created_at: Mapped[float] = mapped_column(Double)
     submitted_at: Mapped[float | None] = mapped_column(Double)
     accepted_at: Mapped[float | None] = mapped_column(Double)
     #: When it reached a state that only a receipt, or nothing, can change.
     settled_at: Mapped[float | None] = mapped_column(Double)
     #: Who on Asterisk's side wants to hear of its states: his own id for it. And the state that he was told last.
-    asked_id: Mapped[str | None] = mapped_column(String(64))
+    asked_id: Mapped[str | None] = mapped_column(Foreign(64))
     told_state: Mapped[str] = mapped_column(String(12), default="")
     #: It was accepted, and its call record is still to be written.
     cdr_due: Mapped[bool] = mapped_column(default=False)
@@ -210,8 +243,8 @@ class Segment(Base):
         RowId, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    remote_id: Mapped[str] = mapped_column(String(65))
-    remote_key: Mapped[str] = mapped_column(String(65), index=True)
+    remote_id: Mapped[str] = mapped_column(Foreign(65))
+    remote_key: Mapped[str] = mapped_column(Foreign(65), index=True)
     #: NULL until its receipt came.
     delivered: Mapped[bool | None]
 
@@ -222,12 +255,12 @@ class UnmatchedReceipt(Base):
     __tablename__ = "unmatched_receipts"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     trunk_id: Mapped[int]
-    remote_id: Mapped[str] = mapped_column(String(65))
-    remote_key: Mapped[str] = mapped_column(String(65), index=True)
+    remote_id: Mapped[str] = mapped_column(Foreign(65))
+    remote_key: Mapped[str] = mapped_column(Foreign(65), index=True)
     delivered: Mapped[bool | None]
-    stat: Mapped[str] = mapped_column(String(16), default="")
-    code: Mapped[str] = mapped_column(String(16), default="")
-    number: Mapped[str] = mapped_column(String(24), default="")
+    stat: Mapped[str] = mapped_column(Foreign(16), default="")
+    code: Mapped[str] = mapped_column(Foreign(16), default="")
+    number: Mapped[str] = mapped_column(Foreign(24), default="")
     received_at: Mapped[float] = mapped_column(Double)
 
 
@@ -237,9 +270,9 @@ class Incoming(Base):
     __tablename__ = "inbox"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     trunk_id: Mapped[int]
-    source: Mapped[str] = mapped_column(String(24))
-    destination: Mapped[str] = mapped_column(String(24))
-    text: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Foreign(24))
+    destination: Mapped[str] = mapped_column(Foreign(24))
+    text: Mapped[str] = mapped_column(ForeignText)
     reference: Mapped[int] = mapped_column(default=0)
     part: Mapped[int] = mapped_column(SmallInteger, default=1)
     parts: Mapped[int] = mapped_column(SmallInteger, default=1)
@@ -268,7 +301,7 @@ class Daemon(Base):
     heartbeat_at: Mapped[float] = mapped_column(Double)
     #: The link to Asterisk's manager interface: "", up or down, and why it is not up.
     ami_link: Mapped[str] = mapped_column(String(8), default="")
-    ami_why: Mapped[str] = mapped_column(String(255), default="")
+    ami_why: Mapped[str] = mapped_column(Foreign(255), default="")
 
 
 class TrunkLink(Base):
@@ -280,7 +313,7 @@ class TrunkLink(Base):
     )
     trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     link: Mapped[str] = mapped_column(String(8))
-    why: Mapped[str] = mapped_column(String(255), default="")
+    why: Mapped[str] = mapped_column(Foreign(255), default="")
     since: Mapped[float] = mapped_column(Double)
     #: Segments per second over the last interval, and messages in the driver's hands.
     rate: Mapped[float] = mapped_column(Double, default=0.0)
@@ -293,7 +326,7 @@ class Request(Base):
     __tablename__ = "requests"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     #: The caller's number, the endpoint or the hook that asked.
-    caller: Mapped[str] = mapped_column(String(80))
+    caller: Mapped[str] = mapped_column(Foreign(80))
     at: Mapped[float] = mapped_column(Double, index=True)
     __table_args__ = (Index("ix_requests_caller", "caller", "at"), _MYSQL)
 

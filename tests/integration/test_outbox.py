@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ixxsms import campaigns, hours, lists, numbering_plan, outbox, receipts, trunks
+from ixxsms import campaigns, hours, inbox, lists, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Refused
+from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Refused
 from ixxsms.models import Message, Segment, Trunk, UnmatchedReceipt
 
 NOW = 1_800_000_000.0
@@ -281,6 +281,28 @@ def test_a_long_message_is_undelivered_as_soon_as_one_segment_is(database, queue
         receipts.store(session, trunk_ids[0], [Receipt("11", False, "EXPIRED")], NOW)
         assert session.query(Segment).count() == 2
     assert state(database, message_id) == "undelivered"
+
+
+HOSTILE = "a\0b\ud800c" * 200
+
+
+def test_what_an_smsc_or_a_phone_writes_is_made_to_fit_and_holds_nothing_up(database, queue, trunk_ids):
+    accepted, refused = queue(), queue(number="600000002")
+    claim(database, trunk_ids[0])
+    record(database, trunk_ids[0], Accepted(accepted, (HOSTILE, HOSTILE)), Refused(refused, HOSTILE, HOSTILE))
+    with database.write() as session:
+        receipts.store(session, trunk_ids[0], [Receipt(HOSTILE, False, HOSTILE, HOSTILE, HOSTILE)], NOW)
+        receipts.store(session, trunk_ids[0], [Receipt("", True, HOSTILE), Receipt("\0", True)], NOW)
+        receipts.match_late(session, trunk_ids[0], [HOSTILE], NOW)
+        receipts.match_again(session, NOW - 1, NOW)
+        inbox.store(session, trunk_ids[0], Received(HOSTILE, HOSTILE, HOSTILE), NOW)
+        trunks.stop(session, trunk_ids[0], HOSTILE)
+    with database.read() as session:
+        (arrived,) = inbox.latest(session)
+        assert arrived.text == "a\ufffdb?c" * 200
+        assert outbox.get(session, refused).reason.startswith("a\ufffdb?ca")
+    assert state(database, accepted) == "undelivered"
+    assert state(database, refused) == "refused"
 
 
 def test_an_old_message_of_the_queue_expires(database, queue):
