@@ -18,6 +18,9 @@ __all__ = ["LinkView", "alive", "dead", "forget", "heartbeat", "links", "registe
 #: A daemon that missed this many heartbeats is dead.
 MISSED_HEARTBEATS = 6
 
+#: One that runs on this host may be late for so many seconds: an import may hold an SQLite database for a minute.
+STALLED = 150.0
+
 #: A link in one of these states may take a message now or in a moment.
 _PROMISING = (Link.STARTING, Link.UP)
 
@@ -71,7 +74,8 @@ def dead(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon]
     return [
         daemon
         for daemon in session.scalars(select(Daemon))
-        if daemon.heartbeat_at < limit or (daemon.host == host and not _runs(daemon.pid))
+        if (daemon.heartbeat_at < (limit if daemon.host != host else min(limit, now - STALLED)))
+        or (daemon.host == host and not _runs(daemon.pid))
     ]
 
 

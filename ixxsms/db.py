@@ -98,6 +98,9 @@ def _engine(url: URL) -> Engine:
         options = {"connect_args": {"timeout": SQLITE_WAIT, "check_same_thread": False}}
         if not url.database or url.database == ":memory:":
             raise ConfigError("An SQLite database in memory cannot be shared; give a file, sqlite:////path/file.db.")
+    if url.get_backend_name() == "mysql":
+        # As PostgreSQL: a locking read must see what is there now, not an older snapshot (MariaDB 11.6 refuses that).
+        options["isolation_level"] = "READ COMMITTED"
     try:
         engine = create_engine(url, **options)
     except ModuleNotFoundError as error:

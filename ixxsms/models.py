@@ -56,7 +56,9 @@ class ForeignText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return _fit(value, None)
+        fitted = _fit(value, None)
+        # MariaDB's TEXT takes so many octets, and refuses what is longer.
+        return None if fitted is None else fitted.encode()[:65535].decode(errors="ignore")
 
 
 class Base(DeclarativeBase):

@@ -139,6 +139,9 @@ def _of_segments(session: Session, parts: dict[_Place, bool]) -> dict[int, bool]
     """Long messages: delivered when every segment is, undelivered as soon as one is; unnamed while some are silent."""
     if not parts:
         return {}
+    ids = sorted({place.message_id for place in parts})
+    # One at a time: two transactions would each see the other's segment silent, and neither say delivered.
+    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update()).all()
     table = Segment.__table__
     session.connection().execute(
         update(table)  # type: ignore[arg-type]
@@ -147,9 +150,8 @@ def _of_segments(session: Session, parts: dict[_Place, bool]) -> dict[int, bool]
         [{"b_id": place.message_id, "b_part": place.part, "b_delivered": value} for place, value in parts.items()],
     )
     words: dict[int, list[bool | None]] = defaultdict(list)
-    ids = {place.message_id for place in parts}
     for message_id, delivered in session.execute(
-        select(Segment.message_id, Segment.delivered).where(Segment.message_id.in_(ids))
+        select(Segment.message_id, Segment.delivered).where(Segment.message_id.in_(ids)).with_for_update()
     ):
         words[message_id].append(delivered)
     undelivered = {message_id: False for message_id, said in words.items() if False in said}

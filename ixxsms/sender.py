@@ -20,7 +20,7 @@ from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
-from ixxsms.errors import DatabaseError
+from ixxsms.errors import DatabaseError, NotFound
 from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission
 from ixxsms.models import Trunk
 from ixxsms.numbering import Plan, digits, national
@@ -198,6 +198,7 @@ class Sender:
             others=self._others,
             resend_in_doubt=self._config.resend_in_doubt,
             cdr_due=self._config.cdr_sms,
+            daemon_id=self._identity.daemon_id,
         )
         accepted = [remote_id for e in outcomes if isinstance(e, Accepted) for remote_id in e.remote_ids]
         receipts.match_late(session, self.trunk_id, accepted, now)
@@ -260,7 +261,7 @@ class Sender:
         if now - self._refreshed >= REFRESH:
             self._refreshed = now
             with self._database.read() as session:
-                self._plan = numbering_plan.get(session)
+                self._plan = _plan_or_none(session)
                 if self._asks_neighbours:
                     self._better, self._others = neighbours(session, self._trunk, self._config.heartbeat_seconds)
 
@@ -292,6 +293,11 @@ class Sender:
                 time.sleep(0.2)
 
 
+def may_send(trunk: Trunk) -> bool:
+    """Whether messages may go through a trunk: it is enabled, has not stopped, and is not one that only receives."""
+    return trunk.active and not trunk.stopped_reason and trunk.options.get("bind") != "rx"
+
+
 def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> tuple[frozenset[int], frozenset[int]]:
     """The trunks that may take messages now: those of higher priority than this one, and all the others."""
     living = daemons.alive(session, time.time(), heartbeat_seconds)
@@ -299,10 +305,18 @@ def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> tupl
     usable = [
         other
         for other in trunks.all_trunks(session)
-        if other.active and not other.stopped_reason and other.id in promising and other.id != trunk.id
+        if may_send(other) and other.id in promising and other.id != trunk.id
     ]
     better = frozenset(other.id for other in usable if other.priority < trunk.priority)
     return better, frozenset(other.id for other in usable)
+
+
+def _plan_or_none(session: Session) -> Plan | None:
+    # Nothing is sent before there is one; the link, which providers count the logins of, stays.
+    try:
+        return numbering_plan.get(session)
+    except NotFound:
+        return None
 
 
 def driver_config(trunk: Trunk, config: Config) -> TrunkConfig:

@@ -16,7 +16,7 @@ from ixxsms.drivers.base import Link
 from ixxsms.edge import Edge
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.models import Trunk
-from ixxsms.sender import Identity, Sender, neighbours
+from ixxsms.sender import Identity, Sender, may_send, neighbours
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,9 @@ class Service:
             wanted = {trunk.id: trunk for trunk in trunks.all_trunks(session) if _usable(trunk)}
         for trunk_id, (sender, thread) in list(self._senders.items()):
             if not thread.is_alive():
-                del self._senders[trunk_id]
+                # Settled before it is forgotten: no successor may begin while it is not known what this one held.
                 self._settle_sender(trunk_id)
+                del self._senders[trunk_id]
             elif trunk_id not in wanted or wanted[trunk_id].version != sender.version:
                 sender.stop()
         for trunk_id, trunk in wanted.items():
@@ -147,6 +148,7 @@ class Service:
                 log.warning("%d daemons ended without a word; %d messages were on their way", len(gone), count)
                 for daemon_id in gone:
                     daemons.forget(session, daemon_id)
+            outbox.settle_orphans(session, now, self.config.resend_in_doubt)
             outbox.new_rounds(session, now)
             if self.config.message_lifetime_hours:
                 outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
@@ -184,6 +186,7 @@ class Service:
                 return False
             by_id = {trunk.id: trunk for trunk in trunks.all_trunks(session)}
             up = [by_id[s.trunk_id] for s in senders if s.trunk_id in by_id and s.link is Link.UP]
+            up = [trunk for trunk in up if may_send(trunk)]
             if any(self._has_work(session, trunk, soon) for trunk in up):
                 return False
         return not any(self._waits_for_receipts(sender) for sender in senders)

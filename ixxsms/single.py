@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -11,10 +12,10 @@ from ixxsms import daemons, outbox, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
-from ixxsms.errors import BadInput
+from ixxsms.errors import BadInput, DatabaseError
 from ixxsms.models import Message, Trunk
 from ixxsms.numbering import Plan
-from ixxsms.sender import Identity, Sender
+from ixxsms.sender import Identity, Sender, may_send
 from ixxsms.states import OPEN, MessageState
 
 #: Seconds between two looks at the message that the daemon has.
@@ -70,10 +71,13 @@ def send_and_wait(
             urgency=outbox.NOW,
         ).id
         served = bool(daemons.alive(session, time.time(), config.heartbeat_seconds))
-    if served:
-        _wait_for_daemon(database, config, message_id, wanted)
-    else:
-        _send_ourselves(database, config, message_id, wanted)
+    try:
+        (_wait_for_daemon if served else _send_ourselves)(database, config, message_id, wanted)
+    except BaseException:
+        # Whoever breaks off will send again: what still waits must not go too.
+        with suppress(DatabaseError), database.write() as session:
+            outbox.cancel(session, message_id, "the sending was broken off", time.time())
+        raise
     return _result(database, message_id)
 
 
@@ -120,7 +124,7 @@ def _why_none(session: Session, config: Config, wanted: Trunk | None) -> str:
 def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
     """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
     with database.write() as session:
-        candidates = [wanted] if wanted else [trunk for trunk in trunks.all_trunks(session) if trunk.active]
+        candidates = [wanted] if wanted else [trunk for trunk in trunks.all_trunks(session) if may_send(trunk)]
         identity = Identity(daemons.register(session, [], time.time()))
     told = []
     try:

@@ -138,13 +138,20 @@ class Store:
                     future.set_result(result)
 
     def _together(self, jobs: Sequence[_Job]) -> list[Any]:
-        """The results; where something is raised, each job has a transaction of its own."""
+        """The results; where a job raises, each has a transaction of its own.
+
+        Not where the commit does: it may have reached the database, and what is in it must not be asked for twice.
+        """
+        committing = False
         try:
             with self._database.write() as session:
-                return _all_of(session, self._plan_of(session), jobs)
+                done = _all_of(session, self._plan_of(session), jobs)
+                session.flush()
+                committing = True
+            return done
         except Exception as error:
-            if len(jobs) == 1:
-                return [error]
+            if len(jobs) == 1 or committing:
+                return [error] * len(jobs)
         results: list[Any] = []
         for job in jobs:
             broken = [result for result in results if isinstance(result, DatabaseError)]

@@ -8,11 +8,21 @@ submitted, a window's worth at most, is in doubt.
 from __future__ import annotations
 
 from ixxsms.outbox.claims import Claimed, Source, claim, has_work
-from ixxsms.outbox.outcomes import Retry, give_back, record, remote_key, settle, settle_dead
+from ixxsms.outbox.outcomes import (
+    MOST_RESENDS,
+    Retry,
+    give_back,
+    record,
+    remote_key,
+    settle,
+    settle_dead,
+    settle_orphans,
+)
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.views import counts, get, rows, segments_to_send
 
 __all__ = [
+    "MOST_RESENDS",
     "NOW",
     "Claimed",
     "Retry",
@@ -35,4 +45,5 @@ __all__ = [
     "segments_to_send",
     "settle",
     "settle_dead",
+    "settle_orphans",
 ]

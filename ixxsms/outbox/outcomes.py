@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused
-from ixxsms.models import Campaign, Message, Segment
+from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
 from ixxsms.outbox.steps import chunks, step_each
 from ixxsms.smpp.receipt import remote_id_keys
@@ -18,6 +18,11 @@ from ixxsms.states import MessageState
 
 #: The wait before a new round doubles each time; none is longer than this, in seconds.
 LONGEST_WAIT = 3600.0
+
+#: With the setting resend_in_doubt a message is sent so often at most: an SMSC that never answers is not fed for ever.
+MOST_RESENDS = 5
+
+_Outcome = TypeVar("_Outcome", Deferred, InDoubt)
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,35 @@ def record(
     others: Collection[int] = (),
     resend_in_doubt: bool = False,
     cdr_due: bool = False,
+    daemon_id: int | None = None,
 ) -> None:
     """Write the outcomes down. `others`: the other trunks that may take a message now, for what is passed on.
 
-    `cdr_due`: what is accepted is to have a call record.
+    `cdr_due`: what is accepted is to have a call record. `daemon_id`: who held the messages; what somebody else has
+    claimed since is not taken from him.
 
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
     _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now, cdr_due)
     _record_refused(session, [o for o in outcomes if isinstance(o, Refused)], now)
-    _record_deferred(session, trunk_id, [o for o in outcomes if isinstance(o, Deferred)], now, retry, others)
-    _record_in_doubt(session, [o for o in outcomes if isinstance(o, InDoubt)], now, resend_in_doubt)
+    deferred = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, Deferred)])
+    _record_deferred(session, trunk_id, deferred, now, retry, others)
+    in_doubt = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, InDoubt)])
+    _record_in_doubt(session, in_doubt, now, resend_in_doubt)
+
+
+def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list[_Outcome]) -> list[_Outcome]:
+    """Those of messages that are still submitted by this daemon to this trunk.
+
+    An outcome may be recorded twice, when a commit's answer was lost; meanwhile another trunk may have the message.
+    """
+    mine = [Message.state == str(MessageState.SUBMITTED), Message.via_trunk_id == trunk_id]
+    if daemon_id is not None:
+        mine.append(Message.daemon_id == daemon_id)
+    held: set[int] = set()
+    for ids in chunks([o.message_id for o in outcomes]):
+        held.update(session.scalars(select(Message.id).where(Message.id.in_(ids), *mine)))
+    return [o for o in outcomes if o.message_id in held]
 
 
 def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr_due: bool) -> None:
@@ -71,12 +94,17 @@ def _record_refused(session: Session, outcomes: list[Refused], now: float) -> No
 
 def _record_in_doubt(session: Session, outcomes: list[InDoubt], now: float, resend: bool) -> None:
     if resend:
+        spent: set[int] = set()
+        for ids in chunks([o.message_id for o in outcomes]):
+            often = Message.attempts >= MOST_RESENDS
+            spent.update(session.scalars(select(Message.id).where(Message.id.in_(ids), often)))
+        again = [o for o in outcomes if o.message_id not in spent]
         step_each(
             session,
             MessageState.QUEUED,
-            [{"b_id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in outcomes],
+            [{"b_id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in again],
         )
-        return
+        outcomes = [o for o in outcomes if o.message_id in spent]
     step_each(
         session,
         MessageState.IN_DOUBT,
@@ -146,10 +174,12 @@ def _remote(remote_ids: tuple[str, ...]) -> dict[str, Any]:
 
 def _keep_segments(session: Session, outcomes: Iterable[Accepted | InDoubt]) -> None:
     """The remote ids of the segments of long messages: each segment has a receipt of its own."""
+    long = [o.message_id for o in outcomes if len(o.remote_ids) > 1]
+    known = {i for ids in chunks(long) for i in session.scalars(select(Message.id).where(Message.id.in_(ids)))}
     segments = [
         Segment(message_id=o.message_id, part=part, remote_id=remote_id[:65], remote_key=remote_key(remote_id))
         for o in outcomes
-        if len(o.remote_ids) > 1
+        if o.message_id in known
         for part, remote_id in enumerate(o.remote_ids, 1)
     ]
     for segment in segments:
@@ -183,6 +213,13 @@ def settle_dead(
     outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
     _record_in_doubt(session, outcomes, now, resend_in_doubt)
     return len(outcomes)
+
+
+def settle_orphans(session: Session, now: float, resend_in_doubt: bool) -> None:
+    """Messages that a daemon claimed after it was taken for dead and forgotten, and then ended without a word."""
+    held = select(Message.id).where(Message.daemon_id.is_not(None), Message.daemon_id.not_in(select(Daemon.id)))
+    outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
+    _record_in_doubt(session, outcomes, now, resend_in_doubt)
 
 
 def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[int]) -> None:

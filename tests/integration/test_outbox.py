@@ -127,6 +127,35 @@ def test_what_a_trunk_passes_on_is_the_next_ones(database, queue, trunk_ids):
     assert [message.id for message in claim(database, second, better={first})] == [message_id]
 
 
+def test_an_outcome_recorded_again_takes_nothing_from_the_trunk_that_has_it_now(database, queue, trunk_ids):
+    first, second = trunk_ids
+    message_id = queue()
+    claim(database, first)
+    passed_on = Deferred(message_id, "no route", elsewhere=True)
+    record(database, first, passed_on, others={second}, daemon_id=1)
+    claim(database, second, better={first}, daemon_id=2)
+    record(database, first, passed_on, others={second}, daemon_id=1)  # its commit's answer had been lost
+    assert state(database, message_id) == "submitted"
+    record(database, second, Accepted(message_id, ("9",)), daemon_id=2)
+    assert state(database, message_id) == "accepted"
+
+
+def test_a_message_in_doubt_is_sent_again_only_so_often(database, queue, trunk_ids):
+    message_id = queue()
+    for _ in range(outbox.MOST_RESENDS):
+        assert claim(database, trunk_ids[0])
+        record(database, trunk_ids[0], InDoubt(message_id, "no answer"), resend_in_doubt=True)
+    assert state(database, message_id) == "in_doubt"
+
+
+def test_what_a_forgotten_daemon_still_claimed_is_in_doubt(database, queue, trunk_ids):
+    message_id = queue()
+    claim(database, trunk_ids[0], daemon_id=4711)
+    with database.write() as session:
+        outbox.settle_orphans(session, NOW, resend_in_doubt=False)
+    assert state(database, message_id) == "in_doubt"
+
+
 def test_after_the_last_trunk_a_new_round_begins_later(database, queue, trunk_ids):
     first, second = trunk_ids
     message_id = queue()
