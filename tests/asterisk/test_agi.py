@@ -159,6 +159,10 @@ def test_no_name_and_no_text_makes_a_caller_somebody_else(served, break_):
 
 
 def test_lists_and_inbox(served):
+    with served.database.write() as session:
+        if "news" not in [made.name for made in lists.all_lists(session)]:
+            lists.create(session, "news")
+    assert served.call("list", DO="add")[4].strip() in ("ADDED", "MEMBER")
     assert served.call("list", DO="remove", NUMBER="600111222")[4].strip() == "REMOVED"
     assert served.call("list", DO="check")[4].strip() == "EXCLUDED"
     with served.database.write() as session:
