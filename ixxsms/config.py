@@ -47,7 +47,9 @@ SETTINGS = (
     Setting("max_attempts", 5, "How often a message is tried before it is refused."),
     Setting("retry_seconds", 30.0, "Seconds before the second attempt; each further wait is twice the one before."),
     Setting("message_lifetime_hours", 48.0, "Hours after which a queued message without a campaign expires; 0: never."),
-    Setting("resend_in_doubt", False, "Send a message in doubt again: at least once, and perhaps twice."),
+    Setting(
+        "resend_in_doubt", False, "Send a message in doubt again: it may arrive more than once, five times at most."
+    ),
     Setting("receipts", True, "Ask the SMSC for receipts."),
     Setting("poll_seconds", 0.1, "Seconds between two looks at the database for new messages."),
     Setting("heartbeat_seconds", 5.0, "Seconds between two signs of life of a daemon; six missed, and it is dead."),

@@ -632,6 +632,7 @@ def test_without_roots_rights_one_sentence_says_so():
     # In a user namespace of its own root is nobody, who may still read the interpreter, wherever that lies.
     nobody = ["unshare", "--user"] if IS_ROOT else []
     if subprocess.run([*nobody, "true"], capture_output=True).returncode != 0:
+        assert not os.environ.get("CI"), "user namespaces are not allowed here"
         pytest.skip("user namespaces are not allowed here")
     for verb in ("install", "uninstall"):
         command = [*nobody, sys.executable, "-m", "ixxsms", "asterisk", verb]
