@@ -74,7 +74,16 @@ class Server:
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Begin to listen. Raises OSError."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Connection(self), host, port, backlog=1024, reuse_address=True)
+        listener = await loop.create_server(
+            lambda: _Connection(self), host, port, backlog=1024, reuse_address=True, start_serving=False
+        )
+        try:
+            await listener.start_serving()
+        except OSError:
+            # Two may bind one address before either listens; asyncio leaves the loser's socket open.
+            listener.close()
+            raise
+        return listener
 
     async def close(self) -> None:
         """End the calls under way, a second at most."""

@@ -236,3 +236,22 @@ def test_a_route_that_fails_is_logged_and_the_call_goes_on(serve, caplog):
 def test_a_caller_without_a_number_is_known_by_his_channel(serve):
     env = ENV.replace(b"600111222", b"unknown") + b"\n"
     assert dialogue(serve(), env)[1] == 'SET VARIABLE "CALLER" "PJSIP/phone1"'
+
+
+def test_a_port_that_another_daemon_took_between_bind_and_listen_is_let_go(monkeypatch):
+    async def taken(_server):
+        raise OSError(98, "Address already in use")
+
+    async def listen(port):
+        server = Server({}, None, 1)
+        with pytest.raises(OSError, match="already in use"):
+            await server.listen("127.0.0.1", port)
+
+    monkeypatch.setattr(asyncio.base_events.Server, "start_serving", taken)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    asyncio.run(listen(port))
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", port))  # without SO_REUSEADDR: nobody has it
+        again.listen()

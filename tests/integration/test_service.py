@@ -17,7 +17,7 @@ from ixxsms.testing import FakeSMSC
 
 @pytest.fixture
 def settings(database_url, tmp_path):
-    made = config.with_database(database_url, {})
+    made = config.with_database(database_url, {"IXXSMS_FASTAGI_PORT": "0"})
     (tmp_path / "scripts").mkdir()
     return dataclasses.replace(
         made,
