@@ -90,12 +90,85 @@ class Trunk(Base):
     append_country_code: Mapped[bool] = mapped_column(default=True)
     #: Segments per second; 0 is no limit.
     pace: Mapped[float] = mapped_column(Double, default=0.0)
+    #: The most segments in a day and in a month, by the local calendar; 0 is no limit.
+    daily_cap: Mapped[int] = mapped_column(default=0)
+    monthly_cap: Mapped[int] = mapped_column(default=0)
+    #: Of one segment, in whatever currency; what a route of least cost goes by.
+    price: Mapped[float] = mapped_column(Double, default=0.0)
+    #: Whether a message that a receipt says will not arrive is sent once more, through the next trunk.
+    receipt_failover: Mapped[bool] = mapped_column(default=False)
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     password: Mapped[str] = mapped_column(String(255), default="")
     #: Changes with every edit: a running sender sees that its driver was built from an older one.
     version: Mapped[int] = mapped_column(default=1)
     # Ids are never used again: messages remember their trunk's after it has gone.
     __table_args__ = ({**_MYSQL, "sqlite_autoincrement": True},)
+
+
+class TrunkUsage(Base):
+    """How many segments went through a trunk on one day; what its caps count, over all daemons."""
+
+    __tablename__ = "trunk_usage"
+    trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    #: YYYY-MM-DD by the local calendar.
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    segments: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class CodeCount(Base):
+    """How often a trunk answered with an error code."""
+
+    __tablename__ = "code_counts"
+    trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    code: Mapped[str] = mapped_column(Foreign(16), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_at: Mapped[float] = mapped_column(Double)
+    last_reason: Mapped[str] = mapped_column(Foreign(255), default="")
+
+
+class Route(Base):
+    """Which trunks, in which order, carry the numbers with certain prefixes."""
+
+    __tablename__ = "routes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    #: priority (in the order given), cost (the cheapest first) or weight (shared by weight).
+    method: Mapped[str] = mapped_column(String(8), default="priority")
+
+
+class RoutePrefix(Base):
+    """First digits of a number in normal form, without a plus; the longest that fits decides."""
+
+    __tablename__ = "route_prefixes"
+    prefix: Mapped[str] = mapped_column(String(20), primary_key=True)
+    route_id: Mapped[int] = mapped_column(ForeignKey("routes.id", ondelete="CASCADE"), index=True)
+
+
+class RouteTrunk(Base):
+    """A trunk of a route."""
+
+    __tablename__ = "route_trunks"
+    route_id: Mapped[int] = mapped_column(
+        ForeignKey("routes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    trunk_id: Mapped[int] = mapped_column(
+        ForeignKey("trunks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    #: From 1; the first is tried first.
+    position: Mapped[int] = mapped_column(SmallInteger)
+    weight: Mapped[int] = mapped_column(SmallInteger, default=1)
+
+
+class OptOut(Base):
+    """A number that must not be written to, by any way."""
+
+    __tablename__ = "opt_outs"
+    number: Mapped[str] = mapped_column(String(20), primary_key=True)
+    at: Mapped[float] = mapped_column(Double)
+    #: sms, hand or csv.
+    source: Mapped[str] = mapped_column(String(8))
+    #: The keyword that was written, or a note.
+    note: Mapped[str] = mapped_column(Foreign(120), default="")
 
 
 class NumberList(Base):
@@ -164,6 +237,8 @@ class Message(Base):
     #: The trunk that was asked for; NULL: any.
     trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
     segments: Mapped[int] = mapped_column(SmallInteger, default=1)
+    #: The route that its number has; NULL: every trunk, by priority.
+    route_id: Mapped[int | None]
     state: Mapped[str] = mapped_column(String(12))
     #: Of the outgoing queue only: higher goes first.
     urgency: Mapped[int] = mapped_column(SmallInteger, default=0)
@@ -173,6 +248,10 @@ class Message(Base):
     tried: Mapped[str] = mapped_column(String(255), default="")
     #: The daemon that submitted it, while it is submitted.
     daemon_id: Mapped[int | None]
+    #: How often it went to another trunk because a receipt said that it would not arrive.
+    failovers: Mapped[int] = mapped_column(SmallInteger, default=0)
+    #: Its number while it is in doubt: by it a receipt without a known id finds the message.
+    doubt_number: Mapped[str | None] = mapped_column(String(20))
     #: The trunk that it went through. No foreign key: the record outlives the trunk.
     via_trunk_id: Mapped[int | None]
     #: The SMSC's id of the first segment, and the normal form by which receipts find it.
@@ -220,6 +299,12 @@ class Message(Base):
             sqlite_where=sql("remote_key IS NOT NULL"),
             postgresql_where=sql("remote_key IS NOT NULL"),
         ),
+        Index(
+            "ix_messages_doubt",
+            "doubt_number",
+            sqlite_where=sql("doubt_number IS NOT NULL"),
+            postgresql_where=sql("doubt_number IS NOT NULL"),
+        ),
         Index("ix_messages_state", "campaign_id", "state"),
         Index(
             "ix_messages_cdr_due",
@@ -266,6 +351,20 @@ class UnmatchedReceipt(Base):
     received_at: Mapped[float] = mapped_column(Double)
 
 
+class IncomingPart(Base):
+    """One part of a long SMS from outside whose other parts are still to come."""
+
+    __tablename__ = "inbox_parts"
+    trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    source: Mapped[str] = mapped_column(Foreign(24), primary_key=True)
+    destination: Mapped[str] = mapped_column(Foreign(24), primary_key=True)
+    reference: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    parts: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(ForeignText)
+    received_at: Mapped[float] = mapped_column(Double, index=True)
+
+
 class Incoming(Base):
     """An SMS from outside, or one part of a long one."""
 
@@ -304,6 +403,8 @@ class Daemon(Base):
     #: The link to Asterisk's manager interface: "", up or down, and why it is not up.
     ami_link: Mapped[str] = mapped_column(String(8), default="")
     ami_why: Mapped[str] = mapped_column(Foreign(255), default="")
+    # Ids are never used again: messages may still name one that was forgotten.
+    __table_args__ = ({**_MYSQL, "sqlite_autoincrement": True},)
 
 
 class TrunkLink(Base):

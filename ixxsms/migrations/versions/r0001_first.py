@@ -11,6 +11,17 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "code_counts",
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.Column("last_reason", sa.String(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("trunk_id", "code"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "daemons",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(length=64), nullable=False),
@@ -22,6 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "inbox",
@@ -47,6 +59,21 @@ def upgrade() -> None:
         sqlite_where=sa.text("announced_at IS NULL"),
         postgresql_where=sa.text("announced_at IS NULL"),
     )
+    op.create_table(
+        "inbox_parts",
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("source", sa.String(length=24), nullable=False),
+        sa.Column("destination", sa.String(length=24), nullable=False),
+        sa.Column("reference", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("parts", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("part", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("trunk_id", "source", "destination", "reference", "parts", "part"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_inbox_parts_received_at"), "inbox_parts", ["received_at"], unique=False)
     op.create_table(
         "lists",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -81,6 +108,16 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
     )
     op.create_table(
+        "opt_outs",
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("source", sa.String(length=8), nullable=False),
+        sa.Column("note", sa.String(length=120), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "requests",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("caller", sa.String(length=80), nullable=False),
@@ -92,11 +129,30 @@ def upgrade() -> None:
     op.create_index(op.f("ix_requests_at"), "requests", ["at"], unique=False)
     op.create_index("ix_requests_caller", "requests", ["caller", "at"], unique=False)
     op.create_table(
+        "routes",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("method", sa.String(length=8), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "sip_routes",
         sa.Column("did", sa.String(length=24), nullable=False),
         sa.Column("endpoint", sa.String(length=80), nullable=False),
         sa.Column("email", sa.String(length=190), nullable=False),
         sa.PrimaryKeyConstraint("did"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "trunk_usage",
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("segments", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("trunk_id", "day"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
     )
@@ -111,6 +167,10 @@ def upgrade() -> None:
         sa.Column("sender_id", sa.String(length=16), nullable=False),
         sa.Column("append_country_code", sa.Boolean(), nullable=False),
         sa.Column("pace", sa.Double(), nullable=False),
+        sa.Column("daily_cap", sa.Integer(), nullable=False),
+        sa.Column("monthly_cap", sa.Integer(), nullable=False),
+        sa.Column("price", sa.Double(), nullable=False),
+        sa.Column("receipt_failover", sa.Boolean(), nullable=False),
         sa.Column("options", sa.JSON(), nullable=False),
         sa.Column("password", sa.String(length=255), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -223,6 +283,28 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "route_prefixes",
+        sa.Column("prefix", sa.String(length=20), nullable=False),
+        sa.Column("route_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["route_id"], ["routes.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("prefix"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_route_prefixes_route_id"), "route_prefixes", ["route_id"], unique=False)
+    op.create_table(
+        "route_trunks",
+        sa.Column("route_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.SmallInteger(), nullable=False),
+        sa.Column("weight", sa.SmallInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["route_id"], ["routes.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["trunk_id"], ["trunks.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("route_id", "trunk_id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "trunk_links",
         sa.Column("daemon_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -255,12 +337,15 @@ def upgrade() -> None:
         sa.Column("sender_id", sa.String(length=16), nullable=True),
         sa.Column("trunk_id", sa.Integer(), nullable=True),
         sa.Column("segments", sa.SmallInteger(), nullable=False),
+        sa.Column("route_id", sa.Integer(), nullable=True),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("urgency", sa.SmallInteger(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("tried", sa.String(length=255), nullable=False),
         sa.Column("daemon_id", sa.Integer(), nullable=True),
+        sa.Column("failovers", sa.SmallInteger(), nullable=False),
+        sa.Column("doubt_number", sa.String(length=20), nullable=True),
         sa.Column("via_trunk_id", sa.Integer(), nullable=True),
         sa.Column("remote_id", sa.String(length=65), nullable=True),
         sa.Column("remote_key", sa.String(length=65), nullable=True),
@@ -293,6 +378,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("cdr_due"),
         postgresql_where=sa.text("cdr_due"),
+    )
+    op.create_index(
+        "ix_messages_doubt",
+        "messages",
+        ["doubt_number"],
+        unique=False,
+        sqlite_where=sa.text("doubt_number IS NOT NULL"),
+        postgresql_where=sa.text("doubt_number IS NOT NULL"),
     )
     op.create_index(
         "ix_messages_passed",
@@ -387,6 +480,12 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
     )
     op.drop_index(
+        "ix_messages_doubt",
+        table_name="messages",
+        sqlite_where=sa.text("doubt_number IS NOT NULL"),
+        postgresql_where=sa.text("doubt_number IS NOT NULL"),
+    )
+    op.drop_index(
         "ix_messages_cdr_due",
         table_name="messages",
         sqlite_where=sa.text("cdr_due"),
@@ -395,6 +494,9 @@ def downgrade() -> None:
     op.drop_table("messages")
     op.drop_table("hook_runs")
     op.drop_table("trunk_links")
+    op.drop_table("route_trunks")
+    op.drop_index(op.f("ix_route_prefixes_route_id"), table_name="route_prefixes")
+    op.drop_table("route_prefixes")
     op.drop_table("members")
     op.drop_table("hooks")
     op.drop_table("harvest_marks")
@@ -402,13 +504,18 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_unmatched_receipts_remote_key"), table_name="unmatched_receipts")
     op.drop_table("unmatched_receipts")
     op.drop_table("trunks")
+    op.drop_table("trunk_usage")
     op.drop_table("sip_routes")
+    op.drop_table("routes")
     op.drop_index("ix_requests_caller", table_name="requests")
     op.drop_index(op.f("ix_requests_at"), table_name="requests")
     op.drop_table("requests")
+    op.drop_table("opt_outs")
     op.drop_table("one_time_codes")
     op.drop_table("numbering_plan")
     op.drop_table("lists")
+    op.drop_index(op.f("ix_inbox_parts_received_at"), table_name="inbox_parts")
+    op.drop_table("inbox_parts")
     op.drop_index(
         "ix_inbox_unannounced",
         table_name="inbox",
@@ -417,3 +524,4 @@ def downgrade() -> None:
     )
     op.drop_table("inbox")
     op.drop_table("daemons")
+    op.drop_table("code_counts")
