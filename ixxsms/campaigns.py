@@ -179,6 +179,7 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         "urgency": literal(0, SmallInteger),
         "not_before": literal(0.0, Double),
         "attempts": literal(0, SmallInteger),
+        "failovers": literal(0, SmallInteger),
         "tried": literal("", String),
         "code": literal("", String),
         "reason": literal("", Text),
