@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ixxsms import dialplan, manager
@@ -17,19 +17,30 @@ from ixxsms.db import Database
 
 log = logging.getLogger(__name__)
 
+#: Hears of messages that an SMSC has taken, in the thread of whoever heard it.
+Listener = Callable[[Sequence[int]], None]
+
 #: Seconds before what ended in an error is started again.
 AGAIN = 2.0
 
 
 class Edge:
-    """Runs until `stop()`. `wake`: called when a message was queued that somebody waits for."""
+    """Runs until `stop()`. `wake`: called when a message was queued that somebody waits for.
+
+    `listeners`: who wants to hear of what SMSCs take enters itself here.
+    """
 
     def __init__(
-        self, database: Database, config: Config, daemon_id: Callable[[], int], wake: Callable[[], None]
+        self,
+        database: Database,
+        config: Config,
+        daemon_id: Callable[[], int],
+        wake: Callable[[], None],
+        listeners: list[Listener],
     ) -> None:
         self._parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         if config.fastagi_port:
-            self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake)
+            self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake, listeners)
         if config.ami_host:
             self._parts["AMI"] = lambda: manager.serve(database, config, daemon_id, wake)
         self._loop: asyncio.AbstractEventLoop | None = None

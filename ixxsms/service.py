@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,7 @@ from ixxsms.asterisk import cdr
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
-from ixxsms.edge import Edge
+from ixxsms.edge import Edge, Listener
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.models import Trunk
 from ixxsms.sender import Identity, Sender, may_send, neighbours
@@ -45,6 +46,8 @@ class Service:
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
         self._cdr_failed = False
+        #: Called with the ids of messages that an SMSC has just taken, from the senders' threads.
+        self._listeners: list[Listener] = []
 
     def stop(self) -> None:
         self._stopping = True
@@ -54,13 +57,18 @@ class Service:
         for sender, _ in list(self._senders.values()):
             sender.wake()
 
+    def _tell(self, message_ids: Sequence[int]) -> None:
+        for listener in list(self._listeners):
+            listener(message_ids)
+
     def run(self, drain: bool = False) -> None:
         """Serve until told to stop; with `drain`, until nothing can be sent now and the receipts are in.
 
         Asterisk is listened to only without `drain`.
         """
         self._enter()
-        edge = None if drain else Edge(self._database, self.config, lambda: self._identity.daemon_id, self.wake)
+        daemon_id = lambda: self._identity.daemon_id  # noqa: E731
+        edge = None if drain else Edge(self._database, self.config, daemon_id, self.wake, self._listeners)
         try:
             if edge:
                 edge.start()
@@ -128,7 +136,7 @@ class Service:
 
     def _start(self, trunk: Trunk) -> None:
         try:
-            sender = Sender(self._database, self.config, trunk, self._identity)
+            sender = Sender(self._database, self.config, trunk, self._identity, accepted=self._tell)
         except Error as error:  # what was right when the trunk was added may have gone: its script, for example
             with self._database.write() as session:
                 trunks.stop(session, trunk.id, str(error))

@@ -36,9 +36,18 @@ PORT_AGAIN = 2.0
 _GONE_OUT = (MessageState.ACCEPTED, MessageState.DELIVERED, MessageState.UNDELIVERED)
 
 
-async def serve(database: Database, settings: config.Config, wake: Callable[[], None]) -> None:
-    """Answer FastAGI calls until cancelled. `wake`: lets the senders look at the outbox at once."""
+async def serve(
+    database: Database,
+    settings: config.Config,
+    wake: Callable[[], None],
+    listeners: list[Callable[[Sequence[int]], None]],
+) -> None:
+    """Answer FastAGI calls until cancelled.
+
+    `wake`: lets the senders look at the outbox at once. `listeners`: they are called with what an SMSC has taken.
+    """
     store = Store(database, wake)
+    listeners.append(store.accepted)
     routes = Routes(store, settings)
     server = fastagi.Server(routes.table, routes.unknown, settings.fastagi_connections)
     try:
@@ -49,6 +58,7 @@ async def serve(database: Database, settings: config.Config, wake: Callable[[], 
             listener.close()
             await server.close()
     finally:
+        listeners.remove(store.accepted)
         store.close()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from ixxsms.db import Database
 from ixxsms.errors import DatabaseError
 from ixxsms.models import Message
 from ixxsms.numbering import Plan
-from ixxsms.states import OPEN
+from ixxsms.states import OPEN, MessageState
 
 T = TypeVar("T")
 
@@ -29,8 +29,9 @@ Work = Callable[[Session, Plan, float], T]
 #: The same for several calls at once: it gets what each of them has, too, and gives a result for each.
 Batch = Callable[[Session, Plan, float, Sequence[Any]], Sequence[Any]]
 
-#: Seconds between two looks at the messages that calls wait for: while few wait, and while many do.
-LOOK, LOOK_FOR_MANY, MANY = 0.003, 0.01, 5
+#: Seconds between two looks at the messages that calls wait for. Of those that this daemon sends itself, nearly all,
+#: the senders tell at once.
+LOOK = 0.03
 
 #: Seconds for which a numbering plan that was read is good.
 PLAN_SECONDS = 1.0
@@ -83,6 +84,7 @@ class Store:
         self._waiting: dict[int, _Waiter] = {}
         self._plan: tuple[Plan, float] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
 
     async def write(self, work: Work[T], *, wake: bool = False) -> T:
         """Do the work in a transaction, together with that of other calls. Raises what it raises, and DatabaseError.
@@ -109,6 +111,18 @@ class Store:
         self._keep_running("read", self._watch)
         return await future
 
+    def accepted(self, message_ids: Sequence[int]) -> None:
+        """An SMSC has taken these messages, though it may not be recorded yet. From any thread."""
+        mine = [message_id for message_id in message_ids if message_id in self._waiting]
+        if mine:
+            self._loop.call_soon_threadsafe(self._answer, dict.fromkeys(mine, Outcome(MessageState.ACCEPTED, "")))
+
+    def _answer(self, outcomes: Mapping[int, Outcome | None]) -> None:
+        for message_id, outcome in outcomes.items():
+            waiter = self._waiting.pop(message_id, None)
+            if waiter and not waiter.future.done():
+                waiter.future.set_result(outcome)
+
     def close(self) -> None:
         for task in self._tasks.values():
             task.cancel()
@@ -127,8 +141,6 @@ class Store:
         while self._pending:
             jobs, self._pending = self._pending, []
             results = await loop.run_in_executor(self._writer, self._together, [job for job, _ in jobs])
-            if any(job.wake for job, _ in jobs):
-                self._wake()
             for (_, future), result in zip(jobs, results, strict=True):
                 if future.done():  # its call was given up
                     continue
@@ -136,6 +148,9 @@ class Store:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+            if any(job.wake for job, _ in jobs):
+                # Behind the calls whose results were just set: they must be waiting before a sender can be done.
+                loop.call_soon(self._wake)
 
     def _together(self, jobs: Sequence[_Job]) -> list[Any]:
         """The results; where a job raises, each has a transaction of its own.
@@ -172,17 +187,14 @@ class Store:
         """One query for all that wait, as long as somebody does."""
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await asyncio.sleep(LOOK if len(self._waiting) < MANY else LOOK_FOR_MANY)
+            await asyncio.sleep(LOOK)
             try:
                 found = await loop.run_in_executor(self._reader, self._settled, list(self._waiting))
             except DatabaseError:
                 found = {}
             now = time.monotonic()
-            for message_id, waiter in list(self._waiting.items()):
-                if message_id in found or now >= waiter.until or waiter.gone():
-                    del self._waiting[message_id]
-                    if not waiter.future.done():
-                        waiter.future.set_result(found.get(message_id))
+            given_up = {i: None for i, waiter in self._waiting.items() if now >= waiter.until or waiter.gone()}
+            self._answer({**given_up, **found})
 
     def _settled(self, ids: list[int]) -> dict[int, Outcome]:
         these = select(Message.id, Message.state, Message.reason).where(Message.id.in_(ids))

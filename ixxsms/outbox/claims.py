@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms.models import Message
 from ixxsms.outbox.steps import QUEUED, chunks
 from ixxsms.states import MessageState
+
+#: So many messages are claimed in one transaction at most.
+MOST_AT_ONCE = 1000
+
+_M = Message.__table__.c
+
+
+class Kind(Enum):
+    """What a place is, as far as the statement of a claim depends on it."""
+
+    QUEUE = "the outgoing queue"
+    CAMPAIGN = "a campaign"
+    NAMED = "a campaign that is bound to this trunk"
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,12 @@ class Source:
     text: str = ""
     sender_id: str = ""
     named: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        if self.campaign_id is None:
+            return Kind.QUEUE
+        return Kind.NAMED if self.named else Kind.CAMPAIGN
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +77,14 @@ def claim(
     `only`: consider just this message.
     """
     claimed: list[Claimed] = []
+    connection = session.connection()
     for place in places:
         if room < 1:
             break
-        for row in session.execute(_waiting(trunk_id, place, better, now, only).limit(int(min(room, 1000)))):
+        for row in connection.execute(
+            _waiting(trunk_id, place.kind, frozenset(better), only is not None, True),
+            {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))},
+        ):
             claimed.append(
                 Claimed(
                     row.id,
@@ -72,9 +97,8 @@ def claim(
             room -= row.segments
             if room < 1:
                 break
-    step = {"state": MessageState.SUBMITTED, "daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
     for ids in chunks([message.id for message in claimed]):
-        session.execute(update(Message).where(Message.id.in_(ids)).values(**step, attempts=Message.attempts + 1))
+        connection.execute(_SUBMIT, {"ids": ids, "daemon": daemon_id, "trunk": trunk_id, "now": now})
     return claimed
 
 
@@ -88,38 +112,61 @@ def has_work(
     only: int | None = None,
 ) -> bool:
     """Whether a claim would find something."""
+    connection = session.connection()
     return any(
-        session.execute(_waiting(trunk_id, place, better, now, only, lock=False).limit(1)).first() is not None
+        connection.execute(
+            _waiting(trunk_id, place.kind, frozenset(better), only is not None, False),
+            {"now": now, "campaign": place.campaign_id, "only": only, "most": 1},
+        ).first()
+        is not None
         for place in places
     )
 
 
-def _waiting(
-    trunk_id: int, place: Source, better: Collection[int], now: float, only: int | None, lock: bool = True
-) -> Any:
-    """The queued messages of one place that this trunk may take, in their order."""
-    columns = (Message.id, Message.number, Message.text, Message.sender_id, Message.segments)
-    statement = select(*columns).where(QUEUED, Message.not_before <= now)
-    if place.campaign_id is None:
+# Statements are kept: to build one takes longer than SQLite does to run it. There are few: the better trunks change
+# when a link does.
+@lru_cache(maxsize=1000)
+def _waiting(trunk_id: int, kind: Kind, better: frozenset[int], only: bool, lock: bool) -> Select[Any]:
+    """The queued messages of one place that this trunk may take, in their order.
+
+    Parameters: now, campaign (where the place is one), only (where it is asked for), most.
+    """
+    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments)
+    statement = select(*columns).where(QUEUED, _M.not_before <= bindparam("now"))
+    if kind is Kind.QUEUE:
         statement = statement.where(
-            Message.campaign_id.is_(None),
-            or_(Message.trunk_id == trunk_id, and_(Message.trunk_id.is_(None), _turn(trunk_id, better))),
-        ).order_by(Message.urgency.desc(), Message.not_before, Message.id)
+            _M.campaign_id.is_(None),
+            or_(_M.trunk_id == trunk_id, and_(_M.trunk_id.is_(None), _turn(trunk_id, better))),
+        ).order_by(_M.urgency.desc(), _M.not_before, _M.id)
     else:
-        statement = statement.where(Message.campaign_id == place.campaign_id)
-        if not place.named:
+        statement = statement.where(_M.campaign_id == bindparam("campaign"))
+        if kind is Kind.CAMPAIGN:
             statement = statement.where(_turn(trunk_id, better))
-        statement = statement.order_by(Message.not_before, Message.id)
-    if only is not None:
-        statement = statement.where(Message.id == only)
+        statement = statement.order_by(_M.not_before, _M.id)
+    if only:
+        statement = statement.where(_M.id == bindparam("only"))
+    statement = statement.limit(bindparam("most"))
     return statement.with_for_update(skip_locked=True) if lock else statement
+
+
+_SUBMIT = (
+    update(Message.__table__)  # type: ignore[arg-type]
+    .where(_M.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=str(MessageState.SUBMITTED),
+        daemon_id=bindparam("daemon"),
+        via_trunk_id=bindparam("trunk"),
+        submitted_at=bindparam("now"),
+        attempts=_M.attempts + 1,
+    )
+)
 
 
 def _turn(trunk_id: int, better: Collection[int]) -> ColumnElement[bool]:
     """It is this trunk's turn: it has not passed the message on, and every better trunk has."""
-    conditions: list[ColumnElement[bool]] = [Message.tried.not_like(f"%,{trunk_id},%")]
+    conditions: list[ColumnElement[bool]] = [_M.tried.not_like(f"%,{trunk_id},%")]
     if better:
         # The literal lets SQLite and PostgreSQL use the index of the few messages that were passed on.
-        conditions.append(Message.tried != literal_column("''"))
-        conditions += [Message.tried.like(f"%,{other},%") for other in sorted(better)]
+        conditions.append(_M.tried != literal_column("''"))
+        conditions += [_M.tried.like(f"%,{other},%") for other in sorted(better)]
     return and_(*conditions)

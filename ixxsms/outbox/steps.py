@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, literal_column, or_, update
+from sqlalchemy import ColumnElement, Update, bindparam, literal_column, or_, update
 from sqlalchemy.orm import Session
 
 from ixxsms.models import Message
@@ -19,15 +20,19 @@ QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
 
 def step_each(session: Session, target: MessageState, changes: list[dict[str, Any]]) -> None:
     """Bring each message (`b_id`) to the state, with its other values, if the table of states allows it."""
-    if not changes:
-        return
-    names = [name for name in changes[0] if name != "b_id"]
-    statement = (
+    if changes:
+        session.connection().execute(_step(target, tuple(changes[0])), changes)
+
+
+# Kept: to build such a statement takes longer than SQLite does to run it, and every batch needs the same few.
+@cache
+def _step(target: MessageState, names: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(name) for name in names if name != "b_id"}
+    return (
         update(Message.__table__)  # type: ignore[arg-type]
         .where(Message.__table__.c.id == bindparam("b_id"), _is_one_of(sources(target)))
-        .values(state=target, daemon_id=None, **{name: bindparam(name) for name in names})
+        .values(state=target, daemon_id=None, **values)
     )
-    session.connection().execute(statement, changes)
 
 
 def _is_one_of(states: Iterable[MessageState]) -> ColumnElement[bool]:
