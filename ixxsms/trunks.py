@@ -35,7 +35,7 @@ def all_trunks(session: Session) -> list[Trunk]:
 
 
 def add(session: Session, name: str, kind: str, *, script_dir: str, **fields: Any) -> Trunk:
-    """Create a trunk of a kind ("smpp", "script"). `fields`: those of COMMON and the options of the kind.
+    """Create a trunk of a kind ("smpp", "script", ...). `fields`: those of COMMON and the options of the kind.
 
     Raises Duplicate and BadInput, each with one sentence.
     """
@@ -55,7 +55,9 @@ def edit(session: Session, name: str, *, script_dir: str, **fields: Any) -> Trun
     trunk = get(session, name)
     common, options = _split(fields)
     if options:
-        trunk.options = kinds.check_options(trunk.kind, {**trunk.options, **options}, script_dir)
+        preset = options.pop("preset", None)
+        before = {**trunk.options, **(kinds.preset(trunk.kind, preset) if preset else {})}
+        trunk.options = kinds.check_options(trunk.kind, {**before, **options}, script_dir)
     for field, value in _check_common(common).items():
         setattr(trunk, field, value)
     trunk.stopped_reason = ""

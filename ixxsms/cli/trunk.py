@@ -45,7 +45,11 @@ AppendCountryCode = Annotated[
 ]
 Script = Annotated[str | None, typer.Option(help="script: file name of the script in the script directory, no path.")]
 Inactive = Annotated[bool, typer.Option("--inactive", help="Nothing goes out before it is enabled.")]
-Preset = Annotated[str | None, typer.Option(help="smpp: a provider that is known, for host and port.")]
+Preset = Annotated[str | None, typer.Option(help="A provider that is known: what its documents say of the options.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="Any option of the kind (see: ixxsms trunk kinds KIND)."),
+]
 
 
 @commands.command(
@@ -57,7 +61,7 @@ Preset = Annotated[str | None, typer.Option(help="smpp: a provider that is known
 )
 def add(
     name: Name,
-    kind: Annotated[str, typer.Option(metavar="smpp|script", help="What serves it.")],
+    kind: Annotated[str, typer.Option(metavar="KIND", help="What serves it: smpp, script, or see ixxsms trunk kinds.")],
     host: Host = None,
     port: Port = None,
     user: User = None,
@@ -73,12 +77,13 @@ def add(
     script: Script = None,
     inactive: Inactive = False,
     preset: Preset = None,
+    option: Options = None,
 ) -> None:
     """Add a trunk. A running ixxmassivesms takes it up by itself."""
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "preset": preset}
-    fields |= {"password": read_password(password, password_file)}
+    fields |= {"password": read_password(password, password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.add(name, kind, active=not inactive, **fields)
     say(
@@ -106,27 +111,58 @@ def edit(
     script: Script = None,
     inactive: Inactive = False,
     preset: Preset = None,
+    option: Options = None,
 ) -> None:
     """Change what is given; the rest stays. A running ixxmassivesms takes it up by itself."""
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
-    fields |= {"active": False if inactive else None}
-    given = _preset(preset) | {field: value for field, value in fields.items() if value is not None}
-    if not given:
+    fields |= {"active": False if inactive else None, "preset": preset}
+    given = {field: value for field, value in fields.items() if value is not None}
+    if not given and not option:
         raise BadInput("There is nothing to change; give at least one option (see --help).")
     with ixxsms.open() as pbx:
-        trunk = pbx.trunks.edit(name, **given)
+        trunk = pbx.trunks.edit(name, **given, **_given(pbx.trunks.get(name).kind, option))
     say(f"The trunk {trunk.name} is changed.")
 
 
-def _preset(name: str | None) -> dict[str, Any]:
-    """What a provider's preset says: in an edit it goes before what the trunk had."""
-    if name is None:
-        return {}
-    from ixxsms.smpp import presets
+def _given(kind: str, options: list[str] | None) -> dict[str, str]:
+    """`name=value` of --option, by name; only what the kind has: a field of every trunk has an option of its own."""
+    from ixxsms.drivers import kinds
 
-    return dict(presets.fields(name))
+    given = {}
+    for option in options or []:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise BadInput(f'--option takes NAME=VALUE, not "{clean(name)[:40]}".')
+        known = [known.name for known in kinds.options(kind)]
+        if name not in known:
+            raise BadInput(f'A trunk of the kind {kind} has no option "{clean(name)[:40]}"; it has {", ".join(known)}.')
+        given[name] = value
+    return given
+
+
+@commands.command("kinds", epilog=examples("ixxsms trunk kinds", "ixxsms trunk kinds smpp"))
+def kinds_(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Show the options of this kind.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which kinds of trunk there are, or the options of one."""
+    from ixxsms.drivers import kinds
+
+    if kind is None:
+        known = kinds.kinds()
+        if as_json:
+            print_json(known)
+        else:
+            print_table(["kind"], [(name,) for name in known])
+        return
+    options = kinds.options(kind)
+    if as_json:
+        print_json([option._asdict() for option in options])
+    else:
+        rows = [(option.name, "auto" if option.default is None else option.default, option.help) for option in options]
+        print_table(["option", "default", "meaning"], rows, ["meaning"])
 
 
 @commands.command("list", epilog=examples("ixxsms trunk list", "ixxsms trunk list --json"))
@@ -239,4 +275,6 @@ def _state(trunk: Trunk) -> str:
 
 def _where(trunk: Trunk) -> str:
     options = trunk.options
-    return str(options["script"]) if "script" in options else f"{options.get('host')}:{options.get('port')}"
+    if "host" in options:
+        return f"{options['host']}:{options.get('port')}"
+    return str(options.get("script") or options.get("url") or "")

@@ -199,3 +199,6 @@ class ScriptDriver:
     def _unregister(self, descriptor: int) -> None:
         with suppress(KeyError):
             self._selector.unregister(descriptor)
+
+
+open_driver = ScriptDriver

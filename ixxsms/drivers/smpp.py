@@ -20,10 +20,11 @@ from ixxsms.events import Event, Submission
 from ixxsms.smpp import pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.options import OPTIONS, check_options
+from ixxsms.smpp.presets import fields as preset
 from ixxsms.smpp.session import Session, Settings, State
 from ixxsms.smpp.status import parse_overrides
 
-__all__ = ["OPTIONS", "SmppDriver", "check_options"]
+__all__ = ["OPTIONS", "SmppDriver", "check_options", "open_driver", "preset"]
 
 CONNECT_SECONDS = 10.0  #: for each address of the SMSC
 CLOSE_SECONDS = 1.0
@@ -250,6 +251,9 @@ class SmppDriver:
                 self._selector.unregister(self._socket)
             self._socket.close()
         self._socket, self._connecting, self._watched, self._connect_by = None, False, 0, float("inf")
+
+
+open_driver = SmppDriver
 
 
 def _words_of(error: OSError | UnicodeError) -> str:

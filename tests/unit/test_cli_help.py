@@ -29,10 +29,10 @@ PROMISED = {
     "check": "",
     "segments": "",
     "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
-    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset",
+    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option",
     "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
-    " --priority --append-country-code --no-append-country-code --script --inactive --preset",
-    **dict.fromkeys(["trunk list", "trunk show", "trunk test"], "--json"),
+    " --priority --append-country-code --no-append-country-code --script --inactive --preset --option",
+    **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test"], "--json"),
     **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
     "list create": "--csv --cdr",
     "list import": "--strict",
