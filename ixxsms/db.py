@@ -1,4 +1,4 @@
-"""The engine and its transactions: the only file that names a dialect of our own database.
+"""The engine and its transactions. Besides `bulk` the only file that names a dialect of our own database.
 
 `read()` and `write()` give a session and own the transaction; the verbs get the session and never commit. What a
 driver raises leaves here as one sentence, without the URL's password.
@@ -6,13 +6,12 @@ driver raises leaves here as one sentence, without the URL's password.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, inspect
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
@@ -144,22 +143,3 @@ def _name(url: URL) -> str:
 def _first_line(error: BaseException | None) -> str:
     lines = str(error.args[-1] if error and error.args else error).strip().splitlines()
     return lines[0].rstrip(".") if lines else "no reason given"
-
-
-def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows whose primary key is not there yet. All rows have the same keys.
-
-    It does not count: after many rows at once the servers' counts mean different things, or nothing.
-    """
-    if not rows:
-        return
-    statement: Any
-    match session.get_bind().dialect.name:
-        case "sqlite":
-            statement = sqlite.insert(table).on_conflict_do_nothing()
-        case "postgresql":
-            statement = postgresql.insert(table).on_conflict_do_nothing()
-        case _:
-            key = next(iter(table.primary_key))
-            statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
-    session.connection().execute(statement, list(rows))

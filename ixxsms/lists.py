@@ -20,8 +20,8 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
+from ixxsms.bulk import insert_missing
 from ixxsms.csvfile import Row
-from ixxsms.db import insert_missing
 from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
 from ixxsms.models import Campaign, HarvestMark, Hook, Member, NumberList
 from ixxsms.names import check_name

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from ixxsms import outbox, trunks
@@ -100,7 +100,7 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     session.add_all(messages)
     session.flush()
     if messages:
-        session.connection().execute(insert(Request), [{"caller": caller, "at": now} for caller in counts.new])
+        session.connection().execute(_LET_THROUGH, [{"caller": caller, "at": now} for caller in counts.new])
     if any(message.id % _PRUNE_EVERY == 0 for message in messages):
         session.execute(delete(Request).where(Request.at < now - DAY))
     return [one if isinstance(one, Reply) else Reply(Status.QUEUED, one.id, "", one.segments) for one in taken]
@@ -147,15 +147,15 @@ class _Counts:
     def __init__(self, session: Session, config: Config, callers: Collection[str], now: float) -> None:
         self.new: list[str] = []
         self._config = config
-        self._hour = self._day = dict[str, int]()
+        self._hour, self._day = dict[str, int](), dict[str, int]()
         self._all = 0
-        if config.request_per_caller_hour:
-            self._hour = _per_caller(session, callers, now - HOUR)
-        if config.request_per_caller_day:
-            self._day = _per_caller(session, callers, now - DAY)
+        connection = session.connection()
+        if config.request_per_caller_hour or config.request_per_caller_day:
+            since = {"callers": list(callers), "hour": now - HOUR, "day": now - DAY}
+            for row in connection.execute(_PER_CALLER, since):
+                self._day[row.caller], self._hour[row.caller] = row.day, row.hour
         if config.request_per_day:
-            lately = select(func.count()).select_from(Request).where(Request.at > now - DAY)
-            self._all = session.scalar(lately) or 0
+            self._all = connection.scalar(_IN_ALL, {"day": now - DAY}) or 0
 
     def over(self, caller: str) -> str:
         """Which limit does not allow one more of this caller, as a sentence; empty where all do."""
@@ -171,9 +171,18 @@ class _Counts:
         return ""
 
 
-def _per_caller(session: Session, callers: Collection[str], since: float) -> dict[str, int]:
-    these = select(Request.caller, func.count()).where(Request.caller.in_(callers), Request.at > since)
-    return {row[0]: row[1] for row in session.execute(these.group_by(Request.caller))}
+# Built once: they are run for every call.
+_PER_CALLER = (
+    select(
+        Request.caller,
+        func.count().label("day"),
+        func.sum(case((Request.at > bindparam("hour"), 1), else_=0)).label("hour"),
+    )
+    .where(Request.caller.in_(bindparam("callers", expanding=True)), Request.at > bindparam("day"))
+    .group_by(Request.caller)
+)
+_IN_ALL = select(func.count()).select_from(Request).where(Request.at > bindparam("day"))
+_LET_THROUGH = insert(Request.__table__)  # type: ignore[arg-type]
 
 
 def clean_caller(caller: str) -> str:

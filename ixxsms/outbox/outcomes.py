@@ -79,7 +79,7 @@ def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr
     step_each(
         session,
         MessageState.ACCEPTED,
-        [{"b_id": o.message_id, **step, **_remote(o.remote_ids)} for o in outcomes],
+        [{"id": o.message_id, **step, **_remote(o.remote_ids)} for o in outcomes],
     )
     _keep_segments(session, outcomes)
 
@@ -88,7 +88,7 @@ def _record_refused(session: Session, outcomes: list[Refused], now: float) -> No
     step_each(
         session,
         MessageState.REFUSED,
-        [{"b_id": o.message_id, "settled_at": now, "code": o.code[:16], "reason": o.reason[:255]} for o in outcomes],
+        [{"id": o.message_id, "settled_at": now, "code": o.code[:16], "reason": o.reason[:255]} for o in outcomes],
     )
 
 
@@ -102,16 +102,13 @@ def _record_in_doubt(session: Session, outcomes: list[InDoubt], now: float, rese
         step_each(
             session,
             MessageState.QUEUED,
-            [{"b_id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in again],
+            [{"id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in again],
         )
         outcomes = [o for o in outcomes if o.message_id in spent]
     step_each(
         session,
         MessageState.IN_DOUBT,
-        [
-            {"b_id": o.message_id, "settled_at": now, "reason": o.reason[:255], **_remote(o.remote_ids)}
-            for o in outcomes
-        ],
+        [{"id": o.message_id, "settled_at": now, "reason": o.reason[:255], **_remote(o.remote_ids)} for o in outcomes],
     )
     _keep_segments(session, outcomes)
 
@@ -134,7 +131,7 @@ def _record_deferred(
             .where(Message.id.in_(ids))
         ):
             outcome = by_id[row.id]
-            told = {"b_id": row.id, "code": outcome.code[:16], "reason": outcome.reason[:255]}
+            told = {"id": row.id, "code": outcome.code[:16], "reason": outcome.reason[:255]}
             tried = {int(part) for part in row.tried.split(",") if part} | {trunk_id}
             attempts = row.attempts if outcome.counted else row.attempts - 1
             if outcome.elsewhere and not row.bound and set(others) - tried:
@@ -193,7 +190,7 @@ def settle(session: Session, delivered: dict[int, bool], codes: dict[int, str], 
             session,
             target,
             [
-                {"b_id": message_id, "settled_at": now, "reason": codes.get(message_id, "")[:255]}
+                {"id": message_id, "settled_at": now, "reason": codes.get(message_id, "")[:255]}
                 for message_id, value in delivered.items()
                 if value is wanted
             ],
@@ -225,5 +222,5 @@ def settle_orphans(session: Session, now: float, resend_in_doubt: bool) -> None:
 def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[int]) -> None:
     """Queue again what this living daemon claimed for the trunk but never got: a commit failed on its way back."""
     held = session.scalars(select(Message.id).where(Message.daemon_id == daemon_id, Message.via_trunk_id == trunk_id))
-    lost = [{"b_id": message_id} for message_id in held if message_id not in owed]
+    lost = [{"id": message_id} for message_id in held if message_id not in owed]
     step_each(session, MessageState.QUEUED, lost)
