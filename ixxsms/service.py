@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from ixxsms import callrecords, campaigns, daemons, outbox, receipts, trunks
-from ixxsms.asterisk import cdr
+from ixxsms import campaigns, daemons, outbox, receipts, trunks
+from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
@@ -45,7 +45,7 @@ class Service:
         self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
-        self._cdr_failed = False
+        self._call_records = CallRecordWriter(database, config)
         #: Called with the ids of messages that an SMSC has just taken, from the senders' threads.
         self._listeners: list[Listener] = []
 
@@ -70,6 +70,7 @@ class Service:
         daemon_id = lambda: self._identity.daemon_id  # noqa: E731
         edge = None if drain else Edge(self._database, self.config, daemon_id, self.wake, self._listeners)
         try:
+            self._call_records.start()
             if edge:
                 edge.start()
             while not self._stopping:
@@ -103,7 +104,6 @@ class Service:
         if now - self._kept >= HOUSEKEEPING:
             self._kept = now
             self._housekeeping()
-            self._write_call_records()
 
     def _heartbeat(self) -> None:
         with self._database.write() as session:
@@ -164,23 +164,6 @@ class Service:
             receipts.match_again(session, now - MATCH_AGAIN, now)
             receipts.forget_old(session, now - KEEP_RECEIPTS)
 
-    def _write_call_records(self) -> None:
-        """Asterisk's database is written to outside of our own transactions: it may be slow, or away."""
-        if not (self.config.cdr_sms and self.config.cdr_url):
-            return
-        try:
-            with self._database.read() as session:
-                records = callrecords.due(session)
-            if records:
-                cdr.write_sms(self.config.cdr_url, self.config.cdr_table, list(records.values()))
-                with self._database.write() as session:
-                    callrecords.written(session, records)
-            self._cdr_failed = False
-        except Error as error:
-            if not self._cdr_failed:
-                log.error("no call records of SMS are written: %s", error)
-            self._cdr_failed = True
-
     def _drained(self) -> bool:
         """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""
         senders = [sender for sender, _ in self._senders.values()]
@@ -216,7 +199,7 @@ class Service:
             thread.join(2 * self.config.stop_seconds + 5)
         try:
             self._housekeeping()
-            self._write_call_records()
+            self._call_records.stop()
             with self._database.write() as session:
                 outbox.settle_dead(session, [self._identity.daemon_id], time.time(), self.config.resend_in_doubt)
                 daemons.forget(session, self._identity.daemon_id)

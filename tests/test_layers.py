@@ -20,7 +20,7 @@ FLOORS: list[list[set[str]]] = [
     [{"sender"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}],
     [{"edge"}],
-    [{"service"}, {"single"}, {"status"}],
+    [{"service", "callrecord_writer"}, {"single"}, {"status"}],
     [{"pbx"}, {"testing"}],
     [{"daemon"}, {"cli"}],
 ]

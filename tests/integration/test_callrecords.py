@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import threading
+import time
 from contextlib import closing
 
 import pytest
+from sqlalchemy import select
 
 from ixxsms import callrecords, config, harvest, numbering_plan, outbox, trunks
 from ixxsms.asterisk import cdr
 from ixxsms.db import Database
+from ixxsms.models import Daemon
 from ixxsms.service import Service
 from ixxsms.testing import FakeSMSC
 
@@ -85,3 +89,46 @@ def test_an_sms_is_never_harvested_as_a_call(sent, call_records):
         report = harvest.harvest(session, plan, "callers", source, cdr.Filters(direction="both"), now=NOW)
     assert (report.read, report.new) == (0, 0)
     database.close()
+
+
+def test_a_locked_table_of_call_records_holds_up_no_sign_of_life(database, database_url, call_records):
+    values = {"cdr_sms": True, "cdr_url": f"sqlite:///{call_records}", "poll_seconds": 0.02, "fastagi_port": 0}
+    made = config.with_database(database_url, {})
+    settings = dataclasses.replace(made, values={**made.values, **values, "heartbeat_seconds": 0.1})
+    with FakeSMSC() as smsc, closing(sqlite3.connect(call_records, isolation_level=None)) as locker:
+        with database.write() as session:
+            fields = {"host": "127.0.0.1", "port": smsc.port, "user": "u", "password": "p", "sender_id": "ACME"}
+            trunks.add(session, "one", "smpp", script_dir="", **fields)
+            plan = numbering_plan.get(session)
+            outbox.enqueue(session, plan, "600000001", "hola", now=time.time(), max_segments=10)
+        locker.execute("BEGIN EXCLUSIVE")
+        service = Service(database, settings)
+        thread = threading.Thread(target=service.run)
+        thread.start()
+        try:
+            wait_until(lambda: records_due(database) == 1)
+            first = last_sign_of_life(database)
+            # Longer than one try to write takes: the lock is waited for over and over meanwhile.
+            wait_until(lambda: last_sign_of_life(database) > first + 3.0)
+        finally:
+            locker.execute("ROLLBACK")
+            service.stop()
+            thread.join()
+    assert [row[1] for row in rows(call_records)] == ["34600000001"]
+
+
+def records_due(database):
+    with database.read() as session:
+        return len(callrecords.due(session))
+
+
+def last_sign_of_life(database):
+    with database.read() as session:
+        return max((daemon.heartbeat_at for daemon in session.scalars(select(Daemon))), default=0.0)
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
