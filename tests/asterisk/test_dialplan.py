@@ -14,7 +14,7 @@ from dialplans import ROOT, Site, wait_for_port
 from sip_agent import SipAgent
 from systems import eventually
 
-from ixxsms import inbox, lists
+from ixxsms import hook_rules, inbox, lists, numbering_plan
 from ixxsms.events import Received
 
 DIALPLAN = """
@@ -53,6 +53,11 @@ exten => otp,1,NoOp(RUN${RUN}!)
  same => n,Goto(done,s,1)
 exten => h,1,NoOp(HUNG UP)
 
+; Where a call back is taken.
+[called-back]
+exten => _X.,1,Answer()
+ same => n,Wait(10)
+
 ; A caller who types what the test gives to him in a global variable.
 [typist]
 exten => s,1,NoOp()
@@ -64,6 +69,8 @@ exten => s,1,NoOp()
  same => n,Goto(wait)
 """
 
+
+BACK = "Local/{number}@called-back"
 
 #: What a PBX has, for the examples: a call that nobody answers.
 FROM_PSTN = """
@@ -108,6 +115,7 @@ password=pw1
 [phone1]
 type=aor
 max_contacts=1
+remove_existing=yes
 """
 
 
@@ -121,6 +129,13 @@ def test_with_the_daemon_down_a_call_is_told_so_at_once(site):
     status, _, _, error, returned = site.call("send", NUMBER="600123456")
     assert (status, returned) == ("FAILED", "FAILED")
     assert error.startswith("ixxmassivesms does not answer at agi://")
+
+
+def test_with_the_daemon_down_a_sip_phone_is_told_so(site, sip_port):
+    with SipAgent("phone1", sip_port, "pw1") as phone:
+        assert phone.register() == 200
+        assert phone.message("600200010", "hola") == 202
+        assert phone.next_message().text == "No SMS was sent: the service does not answer."
 
 
 def test_a_call_sends_and_hears_that_it_was_sent(served):
@@ -349,6 +364,23 @@ def test_a_sip_phone_sends_an_sms_and_hears_what_came_of_it(served, sip_port):
         assert "too short" in phone.next_message().text
         assert phone.message("600200010", "x" * 1100) == 202
         assert phone.next_message().text.endswith("The message was empty, or longer than 1,023 octets.")
+
+
+def test_a_call_back_on_a_keyword_gets_the_sms_that_asked_for_it(served):
+    """All the way: the SMSC, the rule, the manager's Originate, the context for incoming SMS, and FastAGI."""
+    with served.database.write() as session:
+        plan = numbering_plan.get(session)
+        hook_rules.add(session, plan, "callme", "sms", max_segments=1, keyword="callme", call_back=BACK)
+    link = {"ami_host": "127.0.0.1", "ami_port": str(served.asterisk.ami_port)}
+    port = free_port()
+    with served.daemon(
+        **link, ami_user=asterisks.AMI_USER, ami_secret=asterisks.AMI_SECRET, fastagi_port=str(port)
+    ) as daemon:
+        served.smsc.deliver("34600700001", "34900100100", 'CALLME "now", ${SHELL(id)}')
+        served.asterisk.wait_log("from 34600700001 to 34900100100: RECEIVED")
+        assert daemon.poll() is None
+    with served.database.write() as session:
+        hook_rules.remove(session, "callme")
 
 
 def test_a_caller_who_hangs_up_in_the_middle_has_still_sent(served):
