@@ -1,8 +1,7 @@
-"""ixxsms init, outbox, status, fake-smsc."""
+"""ixxsms init, outbox, status."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import closing
 from importlib.resources import as_file, files
@@ -13,13 +12,11 @@ import typer
 
 import ixxsms
 from ixxsms.cli.message import message_fields, message_rows
-from ixxsms.cli.output import Json, clean, iso, local, plural, print_facts, print_json, print_table, say
+from ixxsms.cli.output import Json, iso, local, plural, print_facts, print_json, print_table, say
 from ixxsms.cli.root import app, examples
-from ixxsms.errors import Error
 
 if TYPE_CHECKING:
     from ixxsms.status import Status
-    from ixxsms.testing import Submitted
 
 SAMPLE_MODE = 0o755
 
@@ -147,41 +144,3 @@ def _status_fields(found: Status) -> dict[str, Any]:
         "outgoing_queue": found.outgoing_queue,
         "in_doubt": found.in_doubt,
     }
-
-
-@app.command(
-    "fake-smsc", epilog=examples("ixxsms fake-smsc", "ixxsms fake-smsc --port 2776 --latency-ms 200 --no-receipts")
-)
-def fake_smsc(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 is any free one.")] = 2775,
-    latency_ms: Annotated[float, typer.Option(min=0, help="How long each answer takes.")] = 0.0,
-    receipts: Annotated[bool, typer.Option("--receipts/--no-receipts", help="Send the receipts asked for.")] = True,
-    record: Annotated[str | None, typer.Option(metavar="FILE", help="Add a JSON line for each message.")] = None,
-) -> None:
-    """Run a fake SMSC to try things out.
-
-    It takes any login, sends nothing on, and prints what it gets.
-    """
-    from ixxsms.testing import serve
-
-    try:
-        serve(
-            port=port,
-            latency=latency_ms / 1000,
-            receipts=receipts,
-            record=record,
-            on_message=_print_message,
-            on_ready=lambda port: print(f"listening on 127.0.0.1:{port}", flush=True),
-        )
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise Error(f"The fake SMSC cannot run on port {port}: {why}.") from error
-
-
-def _print_message(message: Submitted) -> None:
-    from ixxsms.smpp.incoming import decode
-    from ixxsms.text import split_udh
-
-    data = split_udh(message.short_message)[1] if message.esm_class & 0x40 else message.short_message
-    text = decode(data, message.data_coding)
-    print(clean(f"{message.destination} from {message.source_addr or '-'}: {text}"), flush=True)

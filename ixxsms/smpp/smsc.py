@@ -1,19 +1,22 @@
 """The other side: an SMSC without IO, for the fake one. The same codec in the other role.
 
-Must never know sockets or clocks: the time comes in, in Unix seconds, and dates as text.
+Must never know sockets or clocks: the time comes in, in Unix seconds, and what is to be said later goes out with its
+delay.
 """
 
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from smpplib import consts
 
 from ixxsms import text as gsm
-from ixxsms.smpp import incoming, pdu
-from ixxsms.smpp.receipt import RECEIPT_TYPE
+from ixxsms.pace import Pace
+from ixxsms.smpp import incoming, pdu, smsc_pdus
+from ixxsms.smpp.faults import Faults
 
 FIRST_ID = 0x39F99DD5  #: has letters in hexadecimal and few digits in decimal, as real ids do
 _KINDS = {command: kind for kind, command in pdu.BINDS.items()}
@@ -35,6 +38,7 @@ class Submitted(NamedTuple):
     short_message: bytes
     message_id: str
     at: float
+    tlvs: dict[int, bytes]
 
 
 class Login(NamedTuple):
@@ -47,98 +51,187 @@ class Login(NamedTuple):
 
 
 class Peer:
-    """One link: what it is bound as (trx, tx, rx; empty before), and what is to be written to it."""
+    """One link: what it is bound as (trx, tx, rx; empty before) and by whom, and what is to be written to it."""
 
     def __init__(self) -> None:
         self.frames = pdu.Frames()
-        self.kind = ""
+        self.kind = self.user = ""
         self.out = bytearray()
+        self.submits = 0  #: submit_sm that came
+        self.deaf = False  #: what comes is not read any more
+        self.over = False  #: to be cut once `out` is written
+        self.unacknowledged: dict[int, bytes] = {}  #: deliver_sm and data_sm by sequence number
 
 
-class Smsc:
-    """What an SMSC does with what it is sent. The attributes that shape its answers may be changed at any time.
+class Say(NamedTuple):
+    """What the SMSC will have to say to a peer in so many seconds: hand it to `Smsc.say` then.
 
-    accounts: user -> password, None takes everybody. errors: prefix of a destination -> command_status. receipt_stat:
-    prefix -> stat of its receipts. throttle_every: each n-th submit_sm gets RTHROTTLED. mute: takes messages and never
-    answers. dead: answers nothing at all. hex_ids: the answer's id is hexadecimal and the receipt's decimal.
+    `deliveries`: deliver_sm and data_sm, which wait for a receiver where none is bound at that time.
     """
 
-    def __init__(
-        self,
-        *,
-        receipts: bool = True,
-        accounts: Mapping[str, str] | None = None,
-        errors: Mapping[str, int] | None = None,
-        receipt_stat: Mapping[str, str] | None = None,
-        throttle_every: int = 0,
-        mute: bool = False,
-        hex_ids: bool = False,
-    ) -> None:
-        self.receipts, self.accounts = receipts, accounts
-        self.errors, self.receipt_stat = dict(errors or {}), dict(receipt_stat or {})
-        self.throttle_every, self.mute, self.dead, self.hex_ids = throttle_every, mute, False, hex_ids
+    after: float
+    peer: Peer
+    answers: bytes = b""
+    deliveries: tuple[bytes, ...] = ()
+    cut: bool = False
+
+
+class Smsc(Faults):
+    """What an SMSC does with what it is sent. Its faults are its attributes, which may be changed at any time.
+
+    Receipts and incoming SMS that nobody can take, or that were not acknowledged when their link fell, come again as
+    soon as somebody binds to receive.
+    """
+
+    def __init__(self, **faults: Any) -> None:
+        super().__init__(**faults)
         self.received: list[Submitted] = []
         self.logins: list[Login] = []
         self.submits = self.refused = 0  #: every submit_sm that came, and those that got an error
-        self.receipts_sent = self.acknowledged = 0  #: receipts made, deliver_sm_resp that came
+        self.receipts_sent = self.acknowledged = 0  #: receipts made, deliver_sm_resp and data_sm_resp that came
+        self.turned_down = 0  #: of our deliver_sm and data_sm, those that got an error
         self.enquire_links = self.enquire_links_answered = self.unbinds = 0
+        self._peers: list[Peer] = []
+        self._kept: list[tuple[str | None, bytes]] = []  # user (None: anybody), delivery
         self._ids, self._sequences = itertools.count(FIRST_ID), itertools.count(1)
+        self._pace = Pace(0.0)
+        self._chance = random.Random(0)  # noqa: S311  the same every time
 
     def next_sequence(self) -> int:
         return next(self._sequences)
 
-    def take(self, peer: Peer, data: bytes, at: float, date: str) -> tuple[bytes, bytes]:
-        """Read what came from a peer: the answers to its submit_sm, and the receipts; other answers go to its `out`.
+    def met(self, peer: Peer) -> None:
+        """There is a link."""
+        self._peers.append(peer)
+
+    def gone(self, peer: Peer) -> None:
+        """The link is gone."""
+        self._peers.remove(peer)
+        self._kept += ((peer.user, delivery) for delivery in peer.unacknowledged.values())
+
+    def take(self, peer: Peer, data: bytes, now: float) -> list[Say]:
+        """Read what came from a peer. What follows from its submit_sm is returned, other answers are in its `out`.
 
         Raises ProtocolError.
         """
-        answers: list[bytes] = []
-        receipts: list[bytes] = []
+        answers: list[tuple[bytes, tuple[bytes, ...]]] = []
+        if peer.deaf:
+            return []
         for command, status, sequence, body in peer.frames.feed(data):
+            if peer.deaf:
+                break
             if command == pdu.SUBMIT_SM:
-                self._submit(peer, sequence, body, at, date, answers, receipts)
-            elif not self.dead:
+                answers.append(self._submit(peer, sequence, body, now))
+            elif not self._is_dead(peer):
                 self._handle(peer, command, status, sequence, body)
-        return b"".join(answers), b"".join(receipts)
+        says = self._timed(peer, answers)
+        if peer.deaf:  # after its last word, except where the point is to be before it
+            says.append(Say(0.0 if self.cut_unanswered else self.latency + self.jitter, peer, cut=True))
+        return says
 
-    def _submit(
-        self, peer: Peer, sequence: int, body: bytes, at: float, date: str, answers: list[bytes], receipts: list[bytes]
-    ) -> None:
+    def say(self, say: Say) -> None:
+        """Its time has come."""
+        say.peer.out += say.answers
+        say.peer.over = say.peer.over or say.cut
+        self.deliver_to(say.peer.user, say.deliveries, say.peer)
+
+    def deliver_to(self, user: str | None, deliveries: Iterable[bytes], origin: Peer | None = None) -> None:
+        """Send deliver_sm and data_sm to a link of this user (None: of anybody), or keep them until there is one."""
+        receiver = self._receiver(user, origin)
+        for delivery in deliveries:
+            if receiver is None:
+                self._kept.append((user, delivery))
+            else:
+                receiver.unacknowledged[int.from_bytes(delivery[12:16], "big")] = delivery
+                receiver.out += delivery
+
+    def _receiver(self, user: str | None, origin: Peer | None) -> Peer | None:
+        able = [peer for peer in self._peers if peer.kind in ("trx", "rx") and user in (None, peer.user)]
+        if self.receipt_elsewhere and len(able) > 1:
+            able = [peer for peer in able if peer is not origin]
+        return origin if origin in able else next(iter(able), None)
+
+    def _timed(self, peer: Peer, answers: list[tuple[bytes, tuple[bytes, ...]]]) -> list[Say]:
+        """When each is to be said."""
+        if self.shuffle:
+            self._chance.shuffle(answers)
+        if self.jitter:
+            batches = [(self.latency + self._chance.uniform(0, self.jitter), [answer]) for answer in answers]
+        else:
+            batches = [(self.latency, answers)] if answers else []
+        says = []
+        for after, batch in batches:
+            own = Say(after, peer, b"".join(octets for octets, _ in batch))
+            receipts = Say(after, peer, deliveries=tuple(itertools.chain.from_iterable(made for _, made in batch)))
+            if self.receipt_first:
+                says += [receipts, own]
+            else:
+                says += [own, receipts._replace(after=after + self.receipt_delay)]
+        return [say for say in says if say.answers or say.deliveries]
+
+    def _is_dead(self, peer: Peer) -> bool:
+        return self.dead or 0 < self.dead_after <= peer.submits
+
+    def _submit(self, peer: Peer, sequence: int, body: bytes, now: float) -> tuple[bytes, tuple[bytes, ...]]:
+        """The answer and the receipts of one submit_sm; either may be empty."""
+        dead = self._is_dead(peer)
         self.submits += 1
+        peer.submits += 1
         message = pdu.parse_message(pdu.SUBMIT_SM, body)
-        status = self._status_of(peer, message)
+        status = self._status_of(peer, message, now)
+        if self.cut_after and peer.submits >= self.cut_after:
+            peer.deaf = True
         if status or message is None:
             self.refused += 1
-            answers.append(pdu.answer(pdu.SUBMIT_SM, status, sequence))
-            return
+            return b"" if dead else pdu.answer(pdu.SUBMIT_SM, status, sequence), ()
         number = next(self._ids)
-        taken = _submitted(sequence, message, format(number, "x") if self.hex_ids else str(number), at)
+        taken = _submitted(sequence, message, smsc_pdus.id_text(self.ids, number), now)
         self.received.append(taken)
-        if self.mute or self.dead:
-            return
-        answers.append(pdu.answer(pdu.SUBMIT_SM, 0, sequence, taken.message_id.encode()))
-        if self.receipts and taken.registered_delivery & 1 and peer.kind == "trx":
-            stat = by_prefix(self.receipt_stat, taken.destination) or "DELIVRD"
-            receipts.append(receipt(next(self._sequences), message, str(number), stat, date))
-            self.receipts_sent += 1
+        if dead or self.mute:
+            return b"", ()
+        answer = pdu.answer(pdu.SUBMIT_SM, 0, sequence, taken.message_id.encode())
+        if (self.missing_every and self.submits % self.missing_every == 0) or (peer.deaf and self.cut_unanswered):
+            answer = b""
+        return answer, self._receipts(message, number, now)
 
-    def _status_of(self, peer: Peer, message: pdu.Message | None) -> int:
+    def _receipts(self, message: pdu.Message, number: int, now: float) -> tuple[bytes, ...]:
+        if not (self.receipts and message.registered_delivery & 1):
+            return ()
+        stat = by_prefix(self.receipt_stat, message.destination.decode("latin-1")) or "DELIVRD"
+        receipt_id, form, dates = smsc_pdus.id_text(self.receipt_ids, number), self.receipt_format, self.receipt_dates
+        made = tuple(
+            smsc_pdus.receipt(next(self._sequences), message, receipt_id, stat, now, form, dates)
+            for _ in range(1 + self.receipt_twice)
+        )
+        self.receipts_sent += len(made)
+        return made
+
+    def _status_of(self, peer: Peer, message: pdu.Message | None, now: float) -> int:
         if peer.kind not in ("trx", "tx"):
             return int(consts.SMPP_ESME_RINVBNDSTS)
         if message is None:
             return int(consts.SMPP_ESME_RINVCMDLEN)
-        if self.throttle_every and self.submits % self.throttle_every == 0:
-            return int(consts.SMPP_ESME_RTHROTTLED)
+        if self._too_many(now) or (self.throttle_every and self.submits % self.throttle_every == 0):
+            return self.throttle_status
         return by_prefix(self.errors, message.destination.decode("latin-1")) or 0
+
+    def _too_many(self, now: float) -> bool:
+        if self._pace.rate != self.throttle_rate:
+            self._pace = Pace(self.throttle_rate)
+        if self._pace.allowed(now) < 1:
+            return True
+        self._pace.spend(1)
+        return False
 
     def _handle(self, peer: Peer, command: int, status: int, sequence: int, body: bytes) -> None:
         if command in _KINDS:
             self._bind(peer, command, sequence, body)
-        elif command == pdu.DELIVER_SM_RESP:
-            self.acknowledged += status == 0
+        elif command in (pdu.DELIVER_SM_RESP, pdu.DATA_SM_RESP):
+            self._acknowledged(peer, sequence, status)
         elif command == pdu.ENQUIRE_LINK:
             self.enquire_links += 1
-            peer.out += pdu.answer(command, 0, sequence)
+            if not self.ignore_enquire_link:
+                peer.out += pdu.answer(command, 0, sequence)
         elif command == pdu.ENQUIRE_LINK_RESP:
             self.enquire_links_answered += 1
         elif command == pdu.UNBIND:
@@ -148,35 +241,33 @@ class Smsc:
         elif not command & pdu.RESPONSE:
             peer.out += pdu.answer(pdu.GENERIC_NACK, consts.SMPP_ESME_RINVCMDID, sequence)
 
+    def _acknowledged(self, peer: Peer, sequence: int, status: int) -> None:
+        delivery = peer.unacknowledged.pop(sequence, None)
+        if status == 0:
+            self.acknowledged += 1
+            return
+        self.turned_down += 1
+        if delivery is not None and status != consts.SMPP_ESME_RX_P_APPN:  # an error for ever
+            self._kept.append((peer.user, delivery))
+
     def _bind(self, peer: Peer, command: int, sequence: int, body: bytes) -> None:
         user, password, system_type = parse_bind(body) or ("", "", "")
         status = 0
-        if self.accounts is not None and user not in self.accounts:
+        if self.refuse_bind:
+            status = self.refuse_bind
+        elif self.accounts is not None and user not in self.accounts:
             status = int(consts.SMPP_ESME_RINVSYSID)
         elif self.accounts is not None and self.accounts[user] != password:
             status = int(consts.SMPP_ESME_RINVPASWD)
+        elif self.max_binds and sum(bool(other.kind) for other in self._peers) >= self.max_binds:
+            status = int(consts.SMPP_ESME_RALYBND)
         self.logins.append(Login(user, _KINDS[command], system_type, status))
-        peer.kind = "" if status else _KINDS[command]
+        peer.kind, peer.user = ("" if status else _KINDS[command]), user
         peer.out += pdu.answer(command, status, sequence, None if status else b"fake-smsc")
-
-
-def deliver_sm(sequence: int, source: bytes, destination: bytes, esm_class: int, coding: int, data: bytes) -> bytes:
-    """A packed deliver_sm (SMPP 3.4 section 4.6.1). Addresses with TON, NPI and NUL, as address.Plan gives them."""
-    tail = bytes((esm_class, 0, 0, 0, 0, 0, 0, coding, 0))
-    body = b"\0" + source + destination + tail + len(data).to_bytes(1, "big") + data
-    return pdu.HEADER.pack(pdu.HEADER_LENGTH + len(body), pdu.DELIVER_SM, 0, sequence) + body
-
-
-def receipt(sequence: int, message: pdu.Message, receipt_id: str, stat: str, date: str) -> bytes:
-    """The receipt for a submitted message, in the form of the specification's appendix B; `date` as YYMMDDhhmm."""
-    delivered = stat == "DELIVRD"
-    text = (
-        f"id:{receipt_id} sub:001 dlvrd:{int(delivered):03d} submit date:{date} done date:{date} "
-        f"stat:{stat} err:{'000' if delivered else '001'} text:"
-    ).encode() + message.data[:20]
-    source = bytes((message.dest_ton, message.dest_npi)) + message.destination + b"\0"
-    destination = bytes((message.source_ton, message.source_npi)) + message.source + b"\0"
-    return deliver_sm(sequence, source, destination, RECEIPT_TYPE, 0, text)
+        if peer.kind in ("trx", "rx"):
+            kept, self._kept = self._kept, []
+            for owner, delivery in kept:
+                self.deliver_to(owner, (delivery,), peer)
 
 
 def parse_bind(body: bytes) -> tuple[str, str, str] | None:
@@ -193,7 +284,7 @@ def whole_texts(messages: Iterable[Submitted]) -> list[tuple[str, str]]:
     whole: list[tuple[str, str]] = []
     parts: dict[tuple[str, str, int, int], dict[int, bytes]] = {}
     for message in messages:
-        concat, data = None, message.short_message
+        concat, data = _sar(message.tlvs), message.short_message
         if message.esm_class & pdu.UDHI:
             concat, data = gsm.split_udh(data)
         if concat is not None:
@@ -212,6 +303,11 @@ def by_prefix(table: Mapping[str, Any], destination: str) -> Any:
     return next((value for prefix, value in table.items() if destination.startswith(prefix)), None)
 
 
+def _sar(tlvs: Mapping[int, bytes]) -> gsm.Concat | None:
+    fields = [tlvs.get(tag, b"") for tag in (pdu.TLV_SAR_REFERENCE, pdu.TLV_SAR_TOTAL, pdu.TLV_SAR_NUMBER)]
+    return gsm.Concat(*(int.from_bytes(field, "big") for field in fields)) if all(fields) else None
+
+
 def _submitted(sequence: int, message: pdu.Message, message_id: str, at: float) -> Submitted:
     return Submitted(
         sequence,
@@ -227,4 +323,5 @@ def _submitted(sequence: int, message: pdu.Message, message_id: str, at: float) 
         message.data,
         message_id,
         at,
+        message.tlvs,
     )

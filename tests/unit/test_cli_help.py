@@ -51,7 +51,11 @@ PROMISED = {
     "send": "--trunk --sender-id --queue",
     "outbox": "--state --limit",
     "status": "",
-    "fake-smsc": "--port --latency-ms --receipts --no-receipts --record",
+    "fake-smsc": "--port --host --latency-ms --receipts --no-receipts --record --tls --certificate --key --account"
+    " --refuse-bind --max-binds --jitter-ms --shuffle --error --throttle-every --throttle-over --throttle-code"
+    " --missing-every --cut-after --cut-unanswered --dead --dead-after --ignore-enquire-link --fragment --glue-ms"
+    " --read-rate --receipt --receipt-format --receipt-dates --ids --receipt-ids --receipt-delay-ms --receipt-first"
+    " --receipt-twice --receipt-elsewhere --incoming --incoming-long --incoming-coding --incoming-data-sm",
 }
 
 #: Commands that only change something, and say so in one line.

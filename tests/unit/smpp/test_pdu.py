@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from smpplib import smpp
 
 from ixxsms.errors import BadInput, ProtocolError
-from ixxsms.smpp import pdu, smsc
+from ixxsms.smpp import pdu, smsc_pdus
 from ixxsms.smpp.address import Plan
 
 PLAN = Plan()
@@ -81,7 +81,7 @@ def test_an_answer_with_a_message_id_is_smpplibs(name: str) -> None:
 
 
 def test_the_packed_deliver_sm_is_smpplibs() -> None:
-    made = smsc.deliver_sm(5, b"\x01\x0134600\0", b"\x00\x01123\0", 4, 8, b"\0a")
+    made = smsc_pdus.deliver_sm(5, b"\x01\x0134600\0", b"\x00\x01123\0", 4, 8, b"\0a")
     fields = {
         "source_addr_ton": 1,
         "source_addr_npi": 1,
@@ -126,7 +126,7 @@ def test_a_password_that_cannot_be_sent_is_refused_without_showing_it(password: 
 def test_a_deliver_sm_is_taken_apart_as_it_was_packed(
     data: bytes, esm: int, coding: int, tlvs: dict[int, bytes]
 ) -> None:
-    made = smsc.deliver_sm(5, b"\x01\x0134600\0", b"\x05\x00acme\0", esm, coding, data)
+    made = smsc_pdus.deliver_sm(5, b"\x01\x0134600\0", b"\x05\x00acme\0", esm, coding, data)
     made += b"".join(struct.pack(">HH", tag, len(value)) + value for tag, value in tlvs.items())
     message = pdu.parse_message(pdu.DELIVER_SM, made[16:])
     assert message is not None
@@ -137,7 +137,7 @@ def test_a_deliver_sm_is_taken_apart_as_it_was_packed(
 
 
 def test_smpplib_reads_the_deliver_sm_as_we_do() -> None:
-    made = bytearray(smsc.deliver_sm(5, b"\x01\x0134600\0", b"\x05\x00acme\0", 4, 0, b"text"))
+    made = bytearray(smsc_pdus.deliver_sm(5, b"\x01\x0134600\0", b"\x05\x00acme\0", 4, 0, b"text"))
     made += struct.pack(">HH", 0x001E, 5) + b"39f9\0" + struct.pack(">HHB", 0x0427, 1, 2)
     made[:4] = struct.pack(">L", len(made))
     theirs = smpp.parse_pdu(bytes(made), sequence=1, allow_unknown_opt_params=True)

@@ -9,7 +9,7 @@ import pytest
 from smpplib import consts
 
 from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Stopped
-from ixxsms.smpp import pdu, smsc
+from ixxsms.smpp import pdu, smsc_pdus
 from ixxsms.smpp.session import State, Token
 
 Make = Callable[..., Any]
@@ -17,7 +17,7 @@ SOURCE, DEST = b"\x01\x0134600000001\0", b"\x05\x00acme\0"
 
 
 def receipt(sequence: int, text: bytes = b"id:7 stat:DELIVRD err:000") -> bytes:
-    return smsc.deliver_sm(sequence, SOURCE, DEST, 4, 0, text)
+    return smsc_pdus.deliver_sm(sequence, SOURCE, DEST, 4, 0, text)
 
 
 def test_it_logs_in_with_what_it_was_given(unbound: Make) -> None:
@@ -203,7 +203,7 @@ def test_a_receipt_in_a_data_sm_is_answered_in_kind(talk: Make) -> None:
 
 def test_an_sms_from_outside_is_given_with_its_text(talk: Make) -> None:
     talk = talk()
-    (event,) = talk.say(smsc.deliver_sm(5, SOURCE, DEST, 0, 8, "¿qué?".encode("utf-16-be")))
+    (event,) = talk.say(smsc_pdus.deliver_sm(5, SOURCE, DEST, 0, 8, "¿qué?".encode("utf-16-be")))
     assert event == Received("34600000001", "acme", "¿qué?")
 
 
