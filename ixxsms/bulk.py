@@ -49,12 +49,12 @@ def update_each(
     table: Table,
     rows: Sequence[Mapping[str, Any]],
     *,
-    fixed: tuple[tuple[str, str | None], ...] = (),
+    fixed: tuple[tuple[str, str], ...] = (),
     guard: Guard | None = None,
 ) -> None:
     """Change rows by their `id`, each to its own values; all have the same keys. What the guard rejects stays.
 
-    `fixed`: columns that become the same in every row, words of our own or None.
+    `fixed`: columns that become the same in every row, as SQL that our own code wrote, never anybody else.
     """
     if not rows:
         return
@@ -83,7 +83,7 @@ def _form(
     dialect: Dialect,
     table: Table,
     names: tuple[str, ...],
-    fixed: tuple[tuple[str, str | None], ...],
+    fixed: tuple[tuple[str, str], ...],
     guard: Guard | None,
 ) -> _Form:
     columns = [table.c[name] for name in (*names, "id")]
@@ -91,10 +91,11 @@ def _form(
     types = [column.type.compile(dialect=dialect) for column in columns]
     # MariaDB needs the table's name before a column that its rows have too; the others refuse it in SET.
     prefix = f"{table.name}." if dialect.name in ("mysql", "mariadb") else ""
-    same = [f"{prefix}{name} = {_literal(word)}" for name, word in fixed]
+    same = [f"{prefix}{name} = {written}" for name, written in fixed]
     allowed = ""
     if guard:
-        allowed = f" AND {table.name}.{guard.column} IN ({', '.join(map(_literal, guard.words))})"
+        listed = ", ".join(f"'{word}'" for word in guard.words)
+        allowed = f" AND {table.name}.{guard.column} IN ({listed})"
     own = ", ".join([*same, *(f"{prefix}{name} = r.c{at}" for at, name in enumerate(names))])
     last = len(names)
     if dialect.name == "sqlite":
@@ -120,7 +121,3 @@ def _form(
         processors,
         lambda values: (json.dumps(list(zip(*values, strict=True))),),
     )
-
-
-def _literal(word: str | None) -> str:
-    return "NULL" if word is None else f"'{word}'"

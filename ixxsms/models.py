@@ -30,8 +30,8 @@ _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 
 def _fit(value: str | None, length: int | None) -> str | None:
     """What a database takes of a text: without NUL, which PostgreSQL refuses, without half a pair, not too long."""
-    if value is None:
-        return None
+    if value is None or (value.isascii() and "\0" not in value and (length is None or len(value) <= length)):
+        return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")[:length]
 
 

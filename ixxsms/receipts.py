@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -17,6 +17,7 @@ from ixxsms.smpp.receipt import remote_id_keys
 __all__ = ["forget_old", "match_again", "match_late", "store"]
 
 _AT_ONCE = 200
+_ANY_UNMATCHED = select(UnmatchedReceipt.id).limit(1)
 
 
 class _Place(NamedTuple):
@@ -34,11 +35,11 @@ def store(session: Session, trunk_id: int, receipts: Sequence[Receipt], now: flo
             session.execute(insert(UnmatchedReceipt), [_row(trunk_id, receipt, now) for receipt in unmatched])
 
 
-def match_late(session: Session, trunk_id: int, remote_ids: Iterable[str], now: float) -> None:
+def match_late(session: Session, trunk_id: int, remote_ids: Sequence[str], now: float) -> None:
     """These remote ids have just been accepted: receipts that were faster than the answer wait for them."""
-    keys = {key for remote_id in remote_ids for key in remote_id_keys(remote_id)}
-    if not keys or session.scalar(select(UnmatchedReceipt.id).limit(1)) is None:
+    if not remote_ids or session.connection().scalar(_ANY_UNMATCHED) is None:
         return
+    keys = {key for remote_id in remote_ids for key in remote_id_keys(remote_id)}
     waiting = session.scalars(
         select(UnmatchedReceipt)
         .where(UnmatchedReceipt.trunk_id == trunk_id, UnmatchedReceipt.remote_key.in_(keys))

@@ -6,19 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select
 from sqlalchemy.orm import Session
 
+from ixxsms.bulk import update_each
 from ixxsms.models import Message
-from ixxsms.outbox.steps import QUEUED, chunks
+from ixxsms.outbox.steps import QUEUED, TABLE
 from ixxsms.states import MessageState
 
 #: So many messages are claimed in one transaction at most.
 MOST_AT_ONCE = 1000
 
 _M = Message.__table__.c
+_SUBMITTED = (("state", f"'{MessageState.SUBMITTED}'"), ("attempts", "messages.attempts + 1"))
 
 
 class Kind(Enum):
@@ -48,8 +50,7 @@ class Source:
         return Kind.NAMED if self.named else Kind.CAMPAIGN
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A message that is now submitted, with the text and the sender id that count (the trunk's may still follow)."""
 
     id: int
@@ -81,24 +82,17 @@ def claim(
     for place in places:
         if room < 1:
             break
-        for row in connection.execute(
+        for message_id, number, text, sender_id, segments in connection.execute(
             _waiting(trunk_id, place.kind, frozenset(better), only is not None, True),
             {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))},
         ):
-            claimed.append(
-                Claimed(
-                    row.id,
-                    row.number,
-                    place.text if row.text is None else row.text,
-                    row.sender_id or place.sender_id,
-                    row.segments,
-                )
-            )
-            room -= row.segments
+            whole = place.text if text is None else text
+            claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments))
+            room -= segments
             if room < 1:
                 break
-    for ids in chunks([message.id for message in claimed]):
-        connection.execute(_SUBMIT, {"ids": ids, "daemon": daemon_id, "trunk": trunk_id, "now": now})
+    step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
+    update_each(session, TABLE, [{"id": message.id, **step} for message in claimed], fixed=_SUBMITTED)
     return claimed
 
 
@@ -147,19 +141,6 @@ def _waiting(trunk_id: int, kind: Kind, better: frozenset[int], only: bool, lock
         statement = statement.where(_M.id == bindparam("only"))
     statement = statement.limit(bindparam("most"))
     return statement.with_for_update(skip_locked=True) if lock else statement
-
-
-_SUBMIT = (
-    update(Message.__table__)  # type: ignore[arg-type]
-    .where(_M.id.in_(bindparam("ids", expanding=True)))
-    .values(
-        state=str(MessageState.SUBMITTED),
-        daemon_id=bindparam("daemon"),
-        via_trunk_id=bindparam("trunk"),
-        submitted_at=bindparam("now"),
-        attempts=_M.attempts + 1,
-    )
-)
 
 
 def _turn(trunk_id: int, better: Collection[int]) -> ColumnElement[bool]:

@@ -65,6 +65,8 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
 
     An outcome may be recorded twice, when a commit's answer was lost; meanwhile another trunk may have the message.
     """
+    if not outcomes:
+        return []
     mine = [Message.state == str(MessageState.SUBMITTED), Message.via_trunk_id == trunk_id]
     if daemon_id is not None:
         mine.append(Message.daemon_id == daemon_id)
@@ -75,11 +77,14 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
 
 
 def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr_due: bool) -> None:
-    step = {"cdr_due": cdr_due, "accepted_at": now, "settled_at": None, "code": "", "reason": ""}
+    each = {"cdr_due": cdr_due, "accepted_at": now}
     step_each(
         session,
         MessageState.ACCEPTED,
-        [{"id": o.message_id, **step, **_remote(o.remote_ids)} for o in outcomes],
+        [{"id": o.message_id, **each, **_remote(o.remote_ids)} for o in outcomes],
+        ("settled_at", "NULL"),
+        ("code", "''"),
+        ("reason", "''"),
     )
     _keep_segments(session, outcomes)
 

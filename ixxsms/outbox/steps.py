@@ -15,16 +15,19 @@ from ixxsms.states import MessageState, sources
 
 _IN_ONE_STATEMENT = 500
 
-_TABLE = cast(Table, Message.__table__)
+TABLE = cast(Table, Message.__table__)
 
 # A literal, not a parameter: SQLite uses a partial index only if it sees its condition in the statement.
 QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
 
 
-def step_each(session: Session, target: MessageState, changes: list[dict[str, Any]]) -> None:
-    """Bring each message (`id`) to the state, with its other values, if the table of states allows it."""
-    step = (("state", str(target)), ("daemon_id", None))
-    update_each(session, _TABLE, changes, fixed=step, guard=_guard(target))
+def step_each(session: Session, target: MessageState, changes: list[dict[str, Any]], *same: tuple[str, str]) -> None:
+    """Bring each message (`id`) to the state, with its other values, if the table of states allows it.
+
+    `same`: what becomes the same for all, as SQL of our own.
+    """
+    step = (("state", f"'{target}'"), ("daemon_id", "NULL"), *same)
+    update_each(session, TABLE, changes, fixed=step, guard=_guard(target))
 
 
 @cache
