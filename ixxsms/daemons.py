@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms.drivers.base import Link
-from ixxsms.models import Daemon, TrunkLink
-
-__all__ = ["LinkView", "alive", "dead", "forget", "heartbeat", "links", "register", "report_link"]
+from ixxsms.models import Daemon, Trunk, TrunkLink
 
 #: A daemon that missed this many heartbeats is dead.
 MISSED_HEARTBEATS = 6
@@ -42,7 +40,7 @@ def register(session: Session, trunk_ids: Iterable[int], now: float) -> int:
     The trunks are entered before any is started, so that a worse trunk that is up sooner leaves the messages to the
     better one that is still binding.
     """
-    daemon = Daemon(host=socket.gethostname()[:64], pid=os.getpid(), started_at=now, heartbeat_at=now)
+    daemon = Daemon(host=this_host(), pid=os.getpid(), started_at=now, heartbeat_at=now)
     session.add(daemon)
     session.flush()
     for trunk_id in trunk_ids:
@@ -70,7 +68,7 @@ def alive(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon
 def dead(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon]:
     """Daemons whose heartbeat stopped, and those of this host whose process is gone."""
     limit = now - MISSED_HEARTBEATS * heartbeat_seconds
-    host = socket.gethostname()[:64]
+    host = this_host()
     return [
         daemon
         for daemon in session.scalars(select(Daemon))
@@ -120,6 +118,28 @@ def links(session: Session, daemon_ids: Iterable[int]) -> list[LinkView]:
         LinkView(row.daemon_id, row.trunk_id, Link(row.link), row.why, row.since, row.rate, row.in_flight)
         for row in rows
     ]
+
+
+def sharers(session: Session, trunk_id: int, now: float, heartbeat_seconds: float) -> int:
+    """How many living daemons send through a trunk now, or will in a moment: its pace is for all of them together."""
+    living = [daemon.id for daemon in alive(session, now, heartbeat_seconds)]
+    return sum(view.trunk_id == trunk_id and view.link in _PROMISING for view in links(session, living))
+
+
+def serving(trunk: Trunk, living: Sequence[Daemon]) -> list[int]:
+    """The daemons that are to serve a trunk: those on its hosts, the oldest first, only so many as it allows."""
+    able = [daemon.id for daemon in living if may_run_on(trunk, daemon.host)]
+    return able[: trunk.most_daemons] if trunk.most_daemons else able
+
+
+def may_run_on(trunk: Trunk, host: str) -> bool:
+    """Whether a daemon of this host may serve the trunk."""
+    return not trunk.hosts or host in trunk.hosts.split(",")
+
+
+def this_host() -> str:
+    """The name by which daemons and trunks know this host."""
+    return socket.gethostname()[:64]
 
 
 def promising(views: Iterable[LinkView]) -> frozenset[int]:

@@ -93,6 +93,9 @@ class Trunk(Base):
     #: The most segments in a day and in a month, by the local calendar; 0 is no limit.
     daily_cap: Mapped[int] = mapped_column(default=0)
     monthly_cap: Mapped[int] = mapped_column(default=0)
+    #: The hosts whose daemons may serve it, by commas; empty: all. And how many daemons may at a time; 0 is no limit.
+    hosts: Mapped[str] = mapped_column(String(255), default="")
+    most_daemons: Mapped[int] = mapped_column(default=0)
     #: Of one segment, in whatever currency; what a route of least cost goes by.
     price: Mapped[float] = mapped_column(Double, default=0.0)
     #: Whether a message that a receipt says will not arrive is sent once more, through the next trunk.

@@ -10,10 +10,15 @@ class Pace:
     """
 
     def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self._burst = max(1.0, rate / 10)
-        self._tokens = self._burst
+        self._whole = rate
         self._at: float | None = None
+        self.share(1)
+        self._tokens = self._burst
+
+    def share(self, among: int) -> None:
+        """The rate is that of so many together: each has its part of it, of the burst too."""
+        self.rate = self._whole / max(1, among)
+        self._burst = max(1.0, self.rate / 10)
 
     def allowed(self, now: float) -> float:
         """How many segments may go now; infinity without a limit, negative or below one while a debt is open."""

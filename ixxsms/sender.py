@@ -273,6 +273,10 @@ class Sender:
             self._refreshed = now
             with self._database.read() as session:
                 self._plan = _plan_or_none(session)
+                if self._trunk.pace and self._only is None:
+                    self._pace.share(
+                        daemons.sharers(session, self.trunk_id, time.time(), self._config.heartbeat_seconds)
+                    )
                 if self._asks_neighbours:
                     self._better, self._others = neighbours(session, self._trunk, self._config.heartbeat_seconds)
 

@@ -89,7 +89,8 @@ class Service:
 
     def _enter(self) -> None:
         with self._database.write() as session:
-            active = [trunk.id for trunk in trunks.all_trunks(session) if _usable(trunk)]
+            unlimited = [trunk for trunk in trunks.all_trunks(session) if not trunk.hosts and not trunk.most_daemons]
+            active = [trunk.id for trunk in unlimited if _usable(trunk)]
             self._identity.daemon_id = daemons.register(session, active, time.time())
         self._housekeeping()
 
@@ -116,6 +117,11 @@ class Service:
         """Start a sender for each active trunk that has none; end those whose trunk changed, stopped or went."""
         with self._database.read() as session:
             wanted = {trunk.id: trunk for trunk in trunks.all_trunks(session) if _usable(trunk)}
+            limited = [trunk for trunk in wanted.values() if trunk.hosts or trunk.most_daemons]
+            living = daemons.alive(session, time.time(), self.config.heartbeat_seconds) if limited else []
+        for trunk in limited:
+            if self._identity.daemon_id not in daemons.serving(trunk, living):
+                del wanted[trunk.id]
         for trunk_id, (sender, thread) in list(self._senders.items()):
             if not thread.is_alive():
                 # Settled before it is forgotten: no successor may begin while it is not known what this one held.

@@ -124,7 +124,8 @@ def _why_none(session: Session, config: Config, wanted: Trunk | None) -> str:
 def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
     """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
     with database.write() as session:
-        candidates = [wanted] if wanted else [trunk for trunk in trunks.all_trunks(session) if may_send(trunk)]
+        here = [t for t in trunks.all_trunks(session) if may_send(t) and daemons.may_run_on(t, daemons.this_host())]
+        candidates = [wanted] if wanted else here
         identity = Identity(daemons.register(session, [], time.time()))
     told = []
     try:

@@ -18,7 +18,7 @@ from ixxsms.states import OPEN
 __all__ = ["add", "all_trunks", "edit", "enable", "get", "remove", "set_active", "stop"]
 
 #: The fields that every kind of trunk has, and that an edit may change.
-COMMON = ("priority", "sender_id", "append_country_code", "pace", "active", "password")
+COMMON = ("priority", "sender_id", "append_country_code", "pace", "active", "password", "hosts", "most_daemons")
 
 
 def get(session: Session, name: str) -> Trunk:
@@ -117,6 +117,15 @@ def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
         raise BadInput("The priority of a trunk must be 1 (the first) or more.")
     if fields.get("pace", 0) < 0:
         raise BadInput("The pace of a trunk must be a number of segments per second, or 0 for no limit.")
+    if "hosts" in fields:
+        names = [name.strip() for name in fields["hosts"].split(",") if name.strip()]
+        if any(len(name) > 64 or not name.isprintable() or " " in name for name in names):
+            raise BadInput("The hosts of a trunk are host names, by commas, as the command hostname shows them.")
+        fields["hosts"] = ",".join(names)
+        if len(fields["hosts"]) > 255:
+            raise BadInput("The hosts of a trunk can have 255 characters at most.")
+    if fields.get("most_daemons", 0) < 0:
+        raise BadInput("The number of daemons that may serve a trunk must be 1 or more, or 0 for no limit.")
     if len(fields.get("password", "")) > 255:
         raise BadInput("The password of a trunk can have 255 characters at most.")
     return fields

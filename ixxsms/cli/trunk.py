@@ -45,6 +45,8 @@ AppendCountryCode = Annotated[
 ]
 Script = Annotated[str | None, typer.Option(help="script: file name of the script in the script directory, no path.")]
 Inactive = Annotated[bool, typer.Option("--inactive", help="Nothing goes out before it is enabled.")]
+Hosts = Annotated[str | None, typer.Option(help="Only daemons on these hosts serve it: host names, by commas.")]
+MostDaemons = Annotated[int | None, typer.Option(help="So many daemons at a time serve it; 0 is no limit (default).")]
 Preset = Annotated[str | None, typer.Option(help="A provider that is known: what its documents say of the options.")]
 Options = Annotated[
     list[str] | None,
@@ -76,13 +78,16 @@ def add(
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
+    hosts: Hosts = None,
+    most_daemons: MostDaemons = None,
     preset: Preset = None,
     option: Options = None,
 ) -> None:
     """Add a trunk. A running ixxmassivesms takes it up by itself."""
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
-    fields |= {"append_country_code": append_country_code, "preset": preset}
+    fields |= {"append_country_code": append_country_code, "hosts": hosts, "most_daemons": most_daemons}
+    fields |= {"preset": preset}
     fields |= {"password": read_password(password, password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.add(name, kind, active=not inactive, **fields)
@@ -110,6 +115,8 @@ def edit(
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
+    hosts: Hosts = None,
+    most_daemons: MostDaemons = None,
     preset: Preset = None,
     option: Options = None,
 ) -> None:
@@ -117,7 +124,7 @@ def edit(
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
-    fields |= {"active": False if inactive else None, "preset": preset}
+    fields |= {"active": False if inactive else None, "preset": preset, "hosts": hosts, "most_daemons": most_daemons}
     given = {field: value for field, value in fields.items() if value is not None}
     if not given and not option:
         raise BadInput("There is nothing to change; give at least one option (see --help).")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -277,6 +278,43 @@ def test_two_services_on_one_database_share_the_work(pbx, smsc):
             assert len(daemons.alive(session, time.time(), 5.0)) == 2
     assert sorted(number for number, _ in smsc.texts()) == [f"34600{n:06}" for n in range(200)]
     assert len(smsc.logins) == 2
+
+
+def test_the_pace_of_a_trunk_holds_for_two_daemons_together(pbx, smsc):
+    pbx.smpp("one", smsc.port, pace=40)
+    with pbx.serve(), pbx.serve():
+        eventually(lambda: len(smsc.logins) == 2)
+        time.sleep(1.2)  # each looks twice a second who shares
+        pbx.campaign(150)
+        smsc.wait_for(30)
+        begun = time.monotonic()
+        smsc.wait_for(130)
+        # A hundred at forty a second; two that do not share would take half of it.
+        assert time.monotonic() - begun > 1.8
+
+
+def test_a_trunk_for_one_daemon_moves_to_another_when_that_one_ends(pbx, smsc):
+    pbx.smpp("one", smsc.port, most_daemons=1)
+    with ExitStack() as first:
+        first.enter_context(pbx.serve())
+        eventually(lambda: len(smsc.logins) == 1)
+        with pbx.serve():
+            pbx.queue()
+            smsc.wait_for(1)
+            assert len(smsc.logins) == 1
+            first.close()
+            pbx.queue()
+            smsc.wait_for(2)
+            assert len(smsc.logins) == 2
+
+
+def test_a_trunk_is_served_on_its_hosts_only(pbx, smsc):
+    pbx.smpp("elsewhere", smsc.port, hosts="another-host")
+    pbx.smpp("here", smsc.port, priority=2, hosts=f"another-host, {daemons.this_host()}")
+    with pbx.serve():
+        message_id = pbx.queue()
+        eventually(lambda: pbx.message(message_id).state == "delivered")
+    assert len(smsc.logins) == 1
 
 
 def test_a_lost_link_comes_back_and_nothing_is_sent_twice(pbx, smsc):

@@ -169,6 +169,8 @@ def upgrade() -> None:
         sa.Column("pace", sa.Double(), nullable=False),
         sa.Column("daily_cap", sa.Integer(), nullable=False),
         sa.Column("monthly_cap", sa.Integer(), nullable=False),
+        sa.Column("hosts", sa.String(length=255), nullable=False),
+        sa.Column("most_daemons", sa.Integer(), nullable=False),
         sa.Column("price", sa.Double(), nullable=False),
         sa.Column("receipt_failover", sa.Boolean(), nullable=False),
         sa.Column("options", sa.JSON(), nullable=False),
