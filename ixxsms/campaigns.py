@@ -175,6 +175,7 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         "number": Member.number,
         "text": Member.text,
         "segments": literal(sms_text.segments(campaign.text), SmallInteger),
+        "route_id": outbox.route_of(session, Member.number) if campaign.trunk_id is None else literal(0, Integer),
         "state": state,
         "urgency": literal(0, SmallInteger),
         "not_before": literal(0.0, Double),

@@ -240,8 +240,8 @@ class Message(Base):
     #: The trunk that was asked for; NULL: any.
     trunk_id: Mapped[int | None] = mapped_column(ForeignKey("trunks.id"))
     segments: Mapped[int] = mapped_column(SmallInteger, default=1)
-    #: The route that its number has; NULL: every trunk, by priority.
-    route_id: Mapped[int | None]
+    #: The route that its number has; 0: every trunk, by priority. Not NULL: no index is read in order behind one.
+    route_id: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(12))
     #: Of the outgoing queue only: higher goes first.
     urgency: Mapped[int] = mapped_column(SmallInteger, default=0)
@@ -273,22 +273,27 @@ class Message(Base):
     #: It was accepted, and its call record is still to be written.
     cdr_due: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (
-        # What a claim looks for: a fresh round in order of id, later ones by their time.
+        # What a claim looks for: a fresh round in order of id, later ones by their time. The route before both, or a
+        # trunk would read all that is not its own, again and again.
         Index(
             "ix_messages_queued",
             "campaign_id",
             "state",
+            "route_id",
             "not_before",
             "id",
             sqlite_where=sql("state = 'queued'"),
             postgresql_where=sql("state = 'queued'"),
         ),
-        # Passed on by a trunk: few rows, looked for by every trunk at every claim.
+        # Passed on by a trunk: few rows, looked for by every trunk at every claim. SQLite takes it only with as many
+        # columns as the one above, and with the very condition of the claim.
         Index(
             "ix_messages_passed",
+            "campaign_id",
+            "state",
             "tried",
-            sqlite_where=sql("state = 'queued' AND tried <> ''"),
-            postgresql_where=sql("state = 'queued' AND tried <> ''"),
+            sqlite_where=sql("state = 'queued' AND tried > ''"),
+            postgresql_where=sql("state = 'queued' AND tried > ''"),
         ),
         Index(
             "ix_messages_submitted",

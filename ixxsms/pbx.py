@@ -14,7 +14,21 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, config, harvest, inbox, lists, numbering, numbering_plan, outbox, schema, status, trunks
+from ixxsms import (
+    campaigns,
+    config,
+    explain,
+    harvest,
+    inbox,
+    lists,
+    numbering,
+    numbering_plan,
+    outbox,
+    routes,
+    schema,
+    status,
+    trunks,
+)
 from ixxsms.asterisk import cdr
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -27,6 +41,7 @@ from ixxsms.single import Sent, send_and_wait
 _READING = {
     "all_campaigns",
     "all_lists",
+    "all_routes",
     "all_trunks",
     "counts",
     "export_rows",
@@ -74,6 +89,7 @@ class Pbx:
         self.lists = Verbs(self, lists)
         self.campaigns = Verbs(self, campaigns)
         self.trunks = Verbs(self, trunks)
+        self.routes = Verbs(self, routes)
         self.outbox = Verbs(self, outbox)
         self.inbox = Verbs(self, inbox)
         self.numbering = Verbs(self, numbering_plan)
@@ -93,6 +109,12 @@ class Pbx:
         """What the numbering plan says of a number: its normal form, whether it is valid, whether it is a mobile."""
         with self.database.read() as session:
             return numbering.check(numbering_plan.get(session), number)
+
+    def explain(self, number: str) -> explain.Explained:
+        """Which trunks a message to this number would go through, in which order and why. Raises BadInput."""
+        with self.database.read() as session:
+            plan = numbering_plan.get(session)
+            return explain.explain(session, plan, number, time.time(), self.config.heartbeat_seconds)
 
     # -- messages --------------------------------------------------------------------------------------------------
 

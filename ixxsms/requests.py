@@ -97,6 +97,7 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     trunk_ids = {name: _trunk_id(session, name) for name in {ask.trunk for ask in asks}}
     taken: list[Message | Reply] = [_take(config, plan, ask, counts, trunk_ids[ask.trunk], now) for ask in asks]
     messages = [message for message in taken if isinstance(message, Message)]
+    outbox.give_routes(session, messages)
     session.add_all(messages)
     session.flush()
     if messages:

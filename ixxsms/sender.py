@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, trunks
+from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
@@ -36,6 +36,9 @@ PLACES = 0.1
 
 #: Seconds between two reports of a link that has not changed.
 REPORT = 2.0
+
+#: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
+LOOK_AGAIN = 10.0
 
 
 @dataclass
@@ -79,11 +82,10 @@ class Sender:
         self._running: list[outbox.Source] = []
         self._owed: set[int] = set()
         self._asks_neighbours = alternatives is None
-        self._better: frozenset[int] = frozenset()
-        self._others: frozenset[int] = frozenset(alternatives or ())
+        self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
         self._backlog = self._woken = self._stopping = self._store_failed = False
-        self._refreshed = self._reported = self._placed = 0.0
+        self._refreshed = self._reported = self._placed = self._look_at = 0.0
         self._told: tuple[Link, str] = (Link.STARTING, "")
         self._since = time.time()
         self._sent = 0
@@ -151,7 +153,7 @@ class Sender:
     def _called(self) -> bool:
         """Whether it was woken, and the message may be for this trunk: then it claims without a look before."""
         woken, self._woken = self._woken, False
-        return woken and not self._better
+        return woken and not self._near.better
 
     def _timeout(self) -> float:
         """Seconds to wait for the driver: not at all while there may be more to claim."""
@@ -165,11 +167,22 @@ class Sender:
         return min(self._driver.room(), self._pace.allowed(time.monotonic()))
 
     def _look(self) -> bool:
-        now = time.time()
+        now, began = time.time(), time.monotonic()
+        if began < self._look_at:
+            return False
         with self._database.read() as session:
-            return outbox.has_work(
-                session, self.trunk_id, self._places(session, now), better=self._better, now=now, only=self._only
+            found = outbox.has_work(
+                session,
+                self.trunk_id,
+                self._places(session, now),
+                better=self._near.better,
+                routes=self._near.routes or {},
+                now=now,
+                only=self._only,
             )
+        ended = time.monotonic()
+        self._look_at = ended if found else ended + LOOK_AGAIN * (ended - began)
+        return found
 
     def _places(self, session: Session, now: float) -> list[outbox.Source]:
         """The outgoing queue first; then the campaigns, another one first each second, so that all get on."""
@@ -206,7 +219,8 @@ class Sender:
             outcomes,
             now=now,
             retry=self._retry,
-            others=self._others,
+            others=self._near.others,
+            routes=self._near.routes,
             resend_in_doubt=self._config.resend_in_doubt,
             cdr_due=self._config.cdr_sms,
             daemon_id=self._identity.daemon_id,
@@ -227,7 +241,8 @@ class Sender:
             self._identity.daemon_id,
             self._places(session, now),
             room=room,
-            better=self._better,
+            better=self._near.better,
+            routes=self._near.routes or {},
             now=now,
             only=self._only,
         )
@@ -278,7 +293,7 @@ class Sender:
                         daemons.sharers(session, self.trunk_id, time.time(), self._config.heartbeat_seconds)
                     )
                 if self._asks_neighbours:
-                    self._better, self._others = neighbours(session, self._trunk, self._config.heartbeat_seconds)
+                    self._near = neighbours(session, self._trunk, self._config.heartbeat_seconds)
 
     def _report(self, told: tuple[Link, str], now: float) -> None:
         if told != self._told:
@@ -313,8 +328,20 @@ def may_send(trunk: Trunk) -> bool:
     return trunk.active and not trunk.stopped_reason and trunk.options.get("bind") != "rx"
 
 
-def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> tuple[frozenset[int], frozenset[int]]:
-    """The trunks that may take messages now: those of higher priority than this one, and all the others."""
+class Neighbours(NamedTuple):
+    """The other trunks that may take messages now.
+
+    `better`: those whose turn comes before this one's where a message has no route. `others`: all of them. `routes`:
+    how this trunk stands on each of its routes; None where somebody else decides whose turn it is.
+    """
+
+    better: frozenset[int] = frozenset()
+    others: frozenset[int] = frozenset()
+    routes: Mapping[int, outbox.Turn] | None = None
+
+
+def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> Neighbours:
+    """The trunks beside this one, and its routes."""
     living = daemons.alive(session, time.time(), heartbeat_seconds)
     promising = daemons.promising(daemons.links(session, [daemon.id for daemon in living]))
     usable = [
@@ -323,7 +350,7 @@ def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> tupl
         if may_send(other) and other.id in promising and other.id != trunk.id
     ]
     better = frozenset(other.id for other in usable if other.priority < trunk.priority)
-    return better, frozenset(other.id for other in usable)
+    return Neighbours(better, frozenset(other.id for other in usable), routes.turns(session, trunk, usable))
 
 
 def _plan_or_none(session: Session) -> Plan | None:

@@ -189,9 +189,9 @@ class Service:
         return not any(self._waits_for_receipts(sender) for sender in senders)
 
     def _has_work(self, session: Session, trunk: Trunk, at: float) -> bool:
-        better, _ = neighbours(session, trunk, self.config.heartbeat_seconds)
+        near = neighbours(session, trunk, self.config.heartbeat_seconds)
         places = [outbox.Source(), *campaigns.sendable(session, trunk.id, at)]
-        return outbox.has_work(session, trunk.id, places, better=better, now=at)
+        return outbox.has_work(session, trunk.id, places, better=near.better, routes=near.routes or {}, now=at)
 
     def _waits_for_receipts(self, sender: Sender) -> bool:
         patience = self.config.drain_receipt_seconds

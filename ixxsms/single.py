@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ixxsms import daemons, outbox, trunks
+from ixxsms import daemons, outbox, routes, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
@@ -20,6 +20,9 @@ from ixxsms.states import OPEN, MessageState
 
 #: Seconds between two looks at the message that the daemon has.
 _LOOK = 0.02
+
+#: Why a message is not sent that nobody even tries.
+NO_TRUNK = "no trunk that it may go through is active"
 
 #: After so many seconds a daemon has entered every trunk that it serves.
 _DAEMON_START = 2.0
@@ -96,7 +99,7 @@ def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted
             state = outbox.get(session, message_id).state
             if state not in OPEN:
                 return
-            hopeless = _why_none(session, config, wanted) if waited > _DAEMON_START else ""
+            hopeless = _why_none(session, config, message_id, wanted) if waited > _DAEMON_START else ""
         given_up = waited > config.send_seconds
         if state == MessageState.QUEUED and (hopeless or given_up):
             with database.write() as session:
@@ -108,24 +111,34 @@ def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted
         time.sleep(_LOOK)
 
 
-def _why_none(session: Session, config: Config, wanted: Trunk | None) -> str:
+def _candidates(session: Session, message_id: int, wanted: Trunk | None) -> list[Trunk]:
+    """The trunks that try the message, one after another."""
+    if wanted:
+        return [wanted]
+    route_id = outbox.get(session, message_id).route_id
+    found = trunks.all_trunks(session) if not route_id else routes.in_turn(session, route_id, message_id)
+    return [trunk for trunk in found if may_send(trunk)]
+
+
+def _why_none(session: Session, config: Config, message_id: int, wanted: Trunk | None) -> str:
     """Why no trunk can take it: each one's reason; empty while one may."""
     living = [daemon.id for daemon in daemons.alive(session, time.time(), config.heartbeat_seconds)]
     views = {view.trunk_id: view for view in daemons.links(session, living)}
     told = []
-    for trunk in [wanted] if wanted else trunks.all_trunks(session):
+    for trunk in _candidates(session, message_id, wanted):
         view = views.get(trunk.id)
         if view and view.link in (Link.UP, Link.STARTING):
             return ""
         told.append(f"{trunk.name}: {(view.why if view else '') or trunk.stopped_reason or 'not active'}")
-    return "; ".join(told)
+    return "; ".join(told) or NO_TRUNK
 
 
 def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
     """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
     with database.write() as session:
-        here = [t for t in trunks.all_trunks(session) if may_send(t) and daemons.may_run_on(t, daemons.this_host())]
-        candidates = [wanted] if wanted else here
+        candidates = _candidates(session, message_id, wanted)
+        if not wanted:
+            candidates = [trunk for trunk in candidates if daemons.may_run_on(trunk, daemons.this_host())]
         identity = Identity(daemons.register(session, [], time.time()))
     told = []
     try:
@@ -140,7 +153,7 @@ def _send_ourselves(database: Database, config: Config, message_id: int, wanted:
                 break
             told.append(f"{trunk.name}: {enough.why or message.reason or 'it did not take it in time'}")
         with database.write() as session:
-            outbox.cancel(session, message_id, "; ".join(told), time.time())
+            outbox.cancel(session, message_id, "; ".join(told) or NO_TRUNK, time.time())
     finally:
         with database.write() as session:
             outbox.settle_dead(session, [identity.daemon_id], time.time(), config.resend_in_doubt)

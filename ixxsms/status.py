@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 from ixxsms import campaigns, daemons, trunks
 from ixxsms.campaigns import CampaignView
 from ixxsms.drivers.base import Link
-from ixxsms.models import Message, Trunk
+from ixxsms.models import Daemon, Message, Trunk
 from ixxsms.states import CampaignState, MessageState
 
-__all__ = ["snapshot"]
+__all__ = ["snapshot", "trunk_statuses"]
+
+#: The link of every trunk while no daemon is alive.
+NO_DAEMON = "no daemon"
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,30 @@ class Status:
 def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
     """The state of everything, now."""
     living = daemons.alive(session, now, heartbeat_seconds)
-    views = daemons.links(session, [daemon.id for daemon in living])
     queued = Message.state == str(MessageState.QUEUED)
     return Status(
         daemons=[
             DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at, d.ami_link, d.ami_why) for d in living
         ],
-        trunks=[
-            _trunk_status(trunk, [view for view in views if view.trunk_id == trunk.id], bool(living))
-            for trunk in trunks.all_trunks(session)
-        ],
+        trunks=_trunk_statuses(session, living),
         queued=_count(session, queued),
         outgoing_queue=_count(session, queued & Message.campaign_id.is_(None)),
         in_doubt=_count(session, Message.state == str(MessageState.IN_DOUBT)),
         campaigns=campaigns.all_campaigns(session, CampaignState.RUNNING),
     )
+
+
+def trunk_statuses(session: Session, now: float, heartbeat_seconds: float) -> list[TrunkStatus]:
+    """The state of every trunk, the most preferred first."""
+    return _trunk_statuses(session, daemons.alive(session, now, heartbeat_seconds))
+
+
+def _trunk_statuses(session: Session, living: list[Daemon]) -> list[TrunkStatus]:
+    views = daemons.links(session, [daemon.id for daemon in living])
+    return [
+        _trunk_status(trunk, [view for view in views if view.trunk_id == trunk.id], bool(living))
+        for trunk in trunks.all_trunks(session)
+    ]
 
 
 def _count(session: Session, condition: object) -> int:
@@ -87,7 +99,7 @@ def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool)
     elif trunk.stopped_reason:
         link, why = str(Link.STOPPED), trunk.stopped_reason
     elif best is None:
-        link, why = (str(Link.STARTING), "") if any_daemon else ("no daemon", "ixxmassivesms is not running")
+        link, why = (str(Link.STARTING), "") if any_daemon else (NO_DAEMON, "ixxmassivesms is not running")
     else:
         link, why = str(best.link), best.why
     return TrunkStatus(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ixxsms.drivers import kinds
 from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
-from ixxsms.models import Campaign, Message, Trunk, TrunkLink
+from ixxsms.models import Campaign, Message, Route, RouteTrunk, Trunk, TrunkLink
 from ixxsms.names import check_name
 from ixxsms.numbering import check_sender_id
 from ixxsms.states import OPEN
@@ -18,7 +18,17 @@ from ixxsms.states import OPEN
 __all__ = ["add", "all_trunks", "edit", "enable", "get", "remove", "set_active", "stop"]
 
 #: The fields that every kind of trunk has, and that an edit may change.
-COMMON = ("priority", "sender_id", "append_country_code", "pace", "active", "password", "hosts", "most_daemons")
+COMMON = (
+    "priority",
+    "price",
+    "sender_id",
+    "append_country_code",
+    "pace",
+    "active",
+    "password",
+    "hosts",
+    "most_daemons",
+)
 
 
 def get(session: Session, name: str) -> Trunk:
@@ -86,7 +96,7 @@ def stop(session: Session, trunk_id: int, reason: str) -> None:
 
 
 def remove(session: Session, name: str) -> None:
-    """Delete a trunk. Raises Busy while messages or campaigns that are not finished are bound to it."""
+    """Delete a trunk. Raises Busy while it is on a route, or what is not finished is bound to it."""
     trunk = get(session, name)
     waiting = session.scalar(
         select(func.count()).select_from(Message).where(Message.trunk_id == trunk.id, Message.state.in_(OPEN))
@@ -94,6 +104,14 @@ def remove(session: Session, name: str) -> None:
     campaign = session.scalar(
         select(Campaign.name).where(Campaign.trunk_id == trunk.id, Campaign.state.in_(["paused", "running"])).limit(1)
     )
+    route = session.scalar(
+        select(Route.name)
+        .join(RouteTrunk, RouteTrunk.route_id == Route.id)
+        .where(RouteTrunk.trunk_id == trunk.id)
+        .limit(1)
+    )
+    if route:
+        raise Busy(f'The trunk "{name}" is on the route "{route}"; change the route first, or disable the trunk.')
     if campaign:
         raise Busy(f'The campaign "{campaign}" is bound to the trunk "{name}"; disable the trunk, or let it finish.')
     if waiting:
@@ -115,6 +133,8 @@ def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
         fields["sender_id"] = check_sender_id(fields["sender_id"])
     if fields.get("priority", 1) < 1:
         raise BadInput("The priority of a trunk must be 1 (the first) or more.")
+    if not 0 <= fields.get("price", 0) < 1e9:
+        raise BadInput("The price of a segment must be a number, 0 or more.")
     if fields.get("pace", 0) < 0:
         raise BadInput("The pace of a trunk must be a number of segments per second, or 0 for no limit.")
     if "hosts" in fields:

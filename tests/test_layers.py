@@ -16,11 +16,11 @@ FLOORS: list[list[set[str]]] = [
     [{"smpp"}],
     [{"config"}, {"db", "bulk", "models", "schema", "migrations"}, {"drivers"}, {"asterisk"}],
     [{"lists"}, {"trunks"}, {"outbox"}, {"inbox"}, {"daemons"}, {"numbering_plan"}, {"onetimecodes"}, {"sip_routes"}],
-    [{"receipts"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}],
+    [{"receipts"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}, {"routes"}],
     [{"sender"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}],
     [{"edge"}],
-    [{"service", "callrecord_writer"}, {"single"}, {"status"}],
+    [{"service", "callrecord_writer"}, {"single"}, {"status", "explain"}],
     [{"pbx"}, {"testing"}],
     [{"daemon"}, {"cli"}],
 ]

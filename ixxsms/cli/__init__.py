@@ -18,6 +18,7 @@ from ixxsms.cli import (  # noqa: F401  they enter their commands
     hook,
     list,
     numbering,
+    route,
     send,
     service,
     sip,

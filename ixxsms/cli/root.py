@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 #: The commands in the order of the work, as --help lists them.
-_ORDER = ["init", "numbering", "check", "segments", "trunk", "list", "harvest"]
+_ORDER = ["init", "numbering", "check", "segments", "trunk", "route", "list", "harvest"]
 _ORDER += ["campaign", "send", "outbox", "hook", "sip", "asterisk", "status", "fake-smsc"]
 
 

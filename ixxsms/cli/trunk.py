@@ -36,6 +36,7 @@ Window = Annotated[int | None, typer.Option(help="How many segments or script ru
 Pace = Annotated[float | None, typer.Option(help="Segments per second; 0 is no limit (default).")]
 SenderId = Annotated[str | None, typer.Option(help="What recipients see: 11 letters and digits, or 14 digits.")]
 Priority = Annotated[int | None, typer.Option(help="1 is tried first (default 1).")]
+Price = Annotated[float | None, typer.Option(help="Of one segment, in any currency: routes by cost go by it.")]
 AppendCountryCode = Annotated[
     bool | None,
     typer.Option(
@@ -75,6 +76,7 @@ def add(
     pace: Pace = None,
     sender_id: SenderId = None,
     priority: Priority = None,
+    price: Price = None,
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
@@ -86,7 +88,7 @@ def add(
     """Add a trunk. A running ixxmassivesms takes it up by itself."""
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
-    fields |= {"append_country_code": append_country_code, "hosts": hosts, "most_daemons": most_daemons}
+    fields |= {"price": price, "append_country_code": append_country_code, "hosts": hosts, "most_daemons": most_daemons}
     fields |= {"preset": preset}
     fields |= {"password": read_password(password, password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
@@ -112,6 +114,7 @@ def edit(
     pace: Pace = None,
     sender_id: SenderId = None,
     priority: Priority = None,
+    price: Price = None,
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
@@ -124,6 +127,7 @@ def edit(
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
+    fields |= {"price": price}
     fields |= {"active": False if inactive else None, "preset": preset, "hosts": hosts, "most_daemons": most_daemons}
     given = {field: value for field, value in fields.items() if value is not None}
     if not given and not option:
@@ -266,6 +270,7 @@ def _fields(trunk: Trunk) -> dict[str, Any]:
         "active": trunk.active,
         "stopped_reason": trunk.stopped_reason,
         "priority": trunk.priority,
+        "price": trunk.price,
         "sender_id": trunk.sender_id,
         "append_country_code": trunk.append_country_code,
         "pace": trunk.pace,

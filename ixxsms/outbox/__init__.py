@@ -19,14 +19,18 @@ from ixxsms.outbox.outcomes import (
     settle_orphans,
 )
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
+from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
+from ixxsms.outbox.turns import SLOTS, Turn, slot
 from ixxsms.outbox.views import counts, get, rows, segments_to_send
 
 __all__ = [
     "MOST_RESENDS",
     "NOW",
+    "SLOTS",
     "Claimed",
     "Retry",
     "Source",
+    "Turn",
     "cancel",
     "check_text",
     "claim",
@@ -34,16 +38,21 @@ __all__ = [
     "enqueue",
     "exclude",
     "expire",
+    "find_route",
     "get",
     "give_back",
+    "give_routes",
     "has_work",
     "new_rounds",
     "prepare",
     "record",
     "remote_key",
+    "reroute",
+    "route_of",
     "rows",
     "segments_to_send",
     "settle",
     "settle_dead",
     "settle_orphans",
+    "slot",
 ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select
+from sqlalchemy import Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from ixxsms.bulk import update_each
 from ixxsms.models import Message
 from ixxsms.outbox.steps import QUEUED, TABLE
+from ixxsms.outbox.turns import Turn, anywhere, lanes, no_route, untried
 from ixxsms.states import MessageState
 
 #: So many messages are claimed in one transaction at most.
@@ -21,6 +23,8 @@ MOST_AT_ONCE = 1000
 
 _M = Message.__table__.c
 _SUBMITTED = (("state", f"'{MessageState.SUBMITTED}'"), ("attempts", "messages.attempts + 1"))
+
+_NO_ROUTES: Mapping[int, Turn] = MappingProxyType({})
 
 
 class Kind(Enum):
@@ -68,24 +72,28 @@ def claim(
     *,
     room: float,
     better: Collection[int],
+    routes: Mapping[int, Turn] = _NO_ROUTES,
     now: float,
     only: int | None = None,
 ) -> list[Claimed]:
     """Take messages for this trunk: queued becomes submitted. The caller commits before it writes one byte of them.
 
     `room`: segments that the trunk takes now; the last message may overrun it. `better`: the trunks of higher
-    priority that may take messages now; what is not bound to a trunk is theirs until they have passed it on.
-    `only`: consider just this message.
+    priority that may take messages now; what has neither a trunk nor a route is theirs until they have passed it on.
+    `routes`: how this trunk stands on each of its routes; what is on others is not for it. `only`: consider just this
+    message, whatever its route.
     """
     claimed: list[Claimed] = []
     connection = session.connection()
     for place in places:
         if room < 1:
             break
-        for message_id, number, text, sender_id, segments in connection.execute(
-            _waiting(trunk_id, place.kind, frozenset(better), only is not None, True),
-            {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))},
-        ):
+        given = {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))}
+        statements = _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, True)
+        rows: Any = [row for statement in statements for row in connection.execute(statement, given)]
+        if len(statements) > 1:
+            rows.sort(key=lambda row: (row.not_before, row.id))
+        for message_id, number, text, sender_id, segments, _ in rows:
             whole = place.text if text is None else text
             claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments))
             room -= segments
@@ -102,52 +110,48 @@ def has_work(
     places: Sequence[Source],
     *,
     better: Collection[int],
+    routes: Mapping[int, Turn] = _NO_ROUTES,
     now: float,
     only: int | None = None,
 ) -> bool:
     """Whether a claim would find something."""
     connection = session.connection()
     return any(
-        connection.execute(
-            _waiting(trunk_id, place.kind, frozenset(better), only is not None, False),
-            {"now": now, "campaign": place.campaign_id, "only": only, "most": 1},
-        ).first()
+        connection.execute(statement, {"now": now, "campaign": place.campaign_id, "only": only, "most": 1}).first()
         is not None
         for place in places
+        for statement in _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, False)
     )
+
+
+def _key(routes: Mapping[int, Turn]) -> tuple[tuple[int, Turn], ...]:
+    return tuple(routes.items())
 
 
 # Statements are kept: to build one takes longer than SQLite does to run it. There are few: the better trunks change
 # when a link does.
 @lru_cache(maxsize=1000)
-def _waiting(trunk_id: int, kind: Kind, better: frozenset[int], only: bool, lock: bool) -> Select[Any]:
-    """The queued messages of one place that this trunk may take, in their order.
+def _waiting(
+    trunk_id: int, kind: Kind, better: frozenset[int], routes: tuple[tuple[int, Turn], ...], only: bool, lock: bool
+) -> list[Select[Any]]:
+    """The queued messages of one place that this trunk may take, in their order; in several statements, where none
+    that has them all could use an index.
 
     Parameters: now, campaign (where the place is one), only (where it is asked for), most.
     """
-    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments)
+    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.not_before)
     statement = select(*columns).where(QUEUED, _M.not_before <= bindparam("now"))
     if kind is Kind.QUEUE:
+        turn = untried(trunk_id) if only else anywhere(trunk_id, better, dict(routes))
         statement = statement.where(
-            _M.campaign_id.is_(None),
-            or_(_M.trunk_id == trunk_id, and_(_M.trunk_id.is_(None), _turn(trunk_id, better))),
-        ).order_by(_M.urgency.desc(), _M.not_before, _M.id)
+            _M.campaign_id.is_(None), or_(_M.trunk_id == trunk_id, and_(_M.trunk_id.is_(None), turn))
+        )
+        statements = [statement.order_by(_M.urgency.desc(), _M.not_before, _M.id)]
     else:
-        statement = statement.where(_M.campaign_id == bindparam("campaign"))
-        if kind is Kind.CAMPAIGN:
-            statement = statement.where(_turn(trunk_id, better))
-        statement = statement.order_by(_M.not_before, _M.id)
+        statement = statement.where(_M.campaign_id == bindparam("campaign")).order_by(_M.not_before, _M.id)
+        conditions = [no_route] if kind is Kind.NAMED else lanes(trunk_id, better, dict(routes))
+        statements = [statement.where(condition) for condition in conditions]
     if only:
-        statement = statement.where(_M.id == bindparam("only"))
-    statement = statement.limit(bindparam("most"))
-    return statement.with_for_update(skip_locked=True) if lock else statement
-
-
-def _turn(trunk_id: int, better: Collection[int]) -> ColumnElement[bool]:
-    """It is this trunk's turn: it has not passed the message on, and every better trunk has."""
-    conditions: list[ColumnElement[bool]] = [_M.tried.not_like(f"%,{trunk_id},%")]
-    if better:
-        # The literal lets SQLite and PostgreSQL use the index of the few messages that were passed on.
-        conditions.append(_M.tried != literal_column("''"))
-        conditions += [_M.tried.like(f"%,{other},%") for other in sorted(better)]
-    return and_(*conditions)
+        statements = [statement.where(_M.id == bindparam("only")) for statement in statements]
+    statements = [statement.limit(bindparam("most")) for statement in statements]
+    return [statement.with_for_update(skip_locked=True) for statement in statements] if lock else statements

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
 from ixxsms.outbox.steps import chunks, step_each
+from ixxsms.outbox.turns import Turn
 from ixxsms.smpp.receipt import remote_id_keys
 from ixxsms.states import MessageState
 
@@ -41,11 +42,13 @@ def record(
     now: float,
     retry: Retry,
     others: Collection[int] = (),
+    routes: Mapping[int, Turn] | None = None,
     resend_in_doubt: bool = False,
     cdr_due: bool = False,
     daemon_id: int | None = None,
 ) -> None:
     """Write the outcomes down. `others`: the other trunks that may take a message now, for what is passed on.
+    `routes`: how this trunk stands on its routes, for what has one; None: `others` are for every message.
 
     `cdr_due`: what is accepted is to have a call record. `daemon_id`: who held the messages; what somebody else has
     claimed since is not taken from him.
@@ -55,7 +58,7 @@ def record(
     _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now, cdr_due)
     _record_refused(session, [o for o in outcomes if isinstance(o, Refused)], now)
     deferred = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, Deferred)])
-    _record_deferred(session, trunk_id, deferred, now, retry, others)
+    _record_deferred(session, trunk_id, deferred, now, retry, others, routes)
     in_doubt = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, InDoubt)])
     _record_in_doubt(session, in_doubt, now, resend_in_doubt)
 
@@ -125,13 +128,14 @@ def _record_deferred(
     now: float,
     retry: Retry,
     others: Collection[int],
+    routes: Mapping[int, Turn] | None,
 ) -> None:
     """Pass each on to the next trunk, or let it wait for a new round, or give it up after the last."""
     by_id = {o.message_id: o for o in outcomes}
     passed_on, waiting, given_up = [], [], []
     for ids in chunks(list(by_id)):
         for row in session.execute(
-            select(Message.id, Message.tried, Message.attempts, Message.urgency, _bound())
+            select(Message.id, Message.tried, Message.attempts, Message.urgency, Message.route_id, _bound())
             .outerjoin(Campaign, Campaign.id == Message.campaign_id)
             .where(Message.id.in_(ids))
         ):
@@ -139,7 +143,8 @@ def _record_deferred(
             told = {"id": row.id, "code": outcome.code[:16], "reason": outcome.reason[:255]}
             tried = {int(part) for part in row.tried.split(",") if part} | {trunk_id}
             attempts = row.attempts if outcome.counted else row.attempts - 1
-            if outcome.elsewhere and not row.bound and set(others) - tried:
+            left = others if routes is None or not row.route_id else routes.get(row.route_id, Turn()).others
+            if outcome.elsewhere and not row.bound and set(left) - tried:
                 # The round goes on with the next trunk: it counts when it is over.
                 listed = "," + ",".join(map(str, sorted(tried))) + ","
                 passed_on.append({**told, "tried": listed, "not_before": now, "attempts": row.attempts - 1})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
 from ixxsms.errors import BadInput
 from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
-from ixxsms.outbox.steps import QUEUED
-from ixxsms.states import MessageState
+from ixxsms.outbox.routing import give_routes
+from ixxsms.outbox.steps import PASSED_ON, QUEUED
+from ixxsms.states import CampaignState, MessageState
 
 #: Urgency of a message that somebody waits for: it goes first, and one round over the trunks decides it.
 NOW = 10
@@ -46,6 +47,7 @@ def enqueue(
         sender_id=sender_id,
         urgency=urgency,
     )
+    give_routes(session, [message])
     session.add(message)
     session.flush()
     return message
@@ -62,7 +64,10 @@ def prepare(
     sender_id: str = "",
     urgency: int = 0,
 ) -> Message:
-    """A message for the outgoing queue, to be added to a session together with others. Raises as `enqueue` does."""
+    """A message for the outgoing queue, to be given its route and added to a session together with others.
+
+    Raises as `enqueue` does.
+    """
     checked = check(plan, number)
     if not checked.valid:
         raise BadInput(f'"{number[:32]}" cannot be written to: {checked.reason}.')
@@ -113,11 +118,11 @@ def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
 
 def new_rounds(session: Session, now: float) -> None:
     """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
-    session.execute(
-        update(Message)
-        .where(QUEUED, Message.tried != literal_column("''"), Message.not_before < now - PASSED_ON_FOR)
-        .values(tried="")
-    )
+    running = session.scalars(select(Campaign.id).where(Campaign.state == str(CampaignState.RUNNING))).all()
+    for place in (Message.campaign_id.is_(None), Message.campaign_id.in_(running)):  # as the index begins
+        session.execute(
+            update(Message).where(QUEUED, place, PASSED_ON, Message.not_before < now - PASSED_ON_FOR).values(tried="")
+        )
 
 
 def expire(session: Session, before: float, now: float) -> None:

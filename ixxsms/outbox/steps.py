@@ -17,8 +17,9 @@ _IN_ONE_STATEMENT = 500
 
 TABLE = cast(Table, Message.__table__)
 
-# A literal, not a parameter: SQLite uses a partial index only if it sees its condition in the statement.
+# Literals, not parameters: SQLite uses a partial index only if it sees its very condition in the statement.
 QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
+PASSED_ON: ColumnElement[bool] = Message.tried > literal_column("''")
 
 
 def step_each(session: Session, target: MessageState, changes: list[dict[str, Any]], *same: tuple[str, str]) -> None:

@@ -319,6 +319,69 @@ def test_a_trunk_that_does_not_answer_says_why(ready, home):
     assert "no script" in ready.refused("trunk", "test", "gone")
 
 
+# -- routes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def routed(ready, home):
+    """Two script trunks."""
+    write_script(home, "note")
+    for name, price in (("direct", "0.04"), ("other", "0.02")):
+        ready.done("trunk", "add", name, "--kind", "script", "--script", "note", "--price", price)
+    return ready
+
+
+def test_a_route_is_added_shown_changed_and_removed(routed, home):
+    routed.done("send", "600000001", "hola", "--queue")
+    said = routed.done("route", "add", "mobile", "--prefix", "34600,34601", "--trunk", "direct", "--trunk", "other:3")
+    assert said == "The route mobile is added; 1 queued message goes another way now.\n"
+    shown = routed.json("route", "show", "mobile")
+    assert (shown["method"], shown["prefixes"]) == ("priority", ["34600", "34601"])
+    assert [(on["trunk"], on["weight"], on["price"]) for on in shown["trunks"]] == [
+        ("direct", 1, 0.04),
+        ("other", 3, 0.02),
+    ]
+    routed.done("route", "set", "mobile", "--method", "cost")
+    assert "other (0.02), direct (0.04)" in routed.done("route", "list")
+    routed.done("route", "set", "mobile", "--method", "weight", "--prefix", "34600")
+    assert "direct:1, other:3" in routed.done("route", "show", "mobile")
+    (home / "table.csv").write_text("prefix;route\n34601;mobile\n34602;mobile\n")
+    assert "Prefixes added: 2" in routed.done("route", "import", "table.csv")
+    assert routed.json("route", "list")[0]["prefixes"] == ["34600", "34601", "34602"]
+    assert "mobile" in routed.refused("trunk", "remove", "direct")
+    assert "1 queued message goes another way now" in routed.done("route", "remove", "mobile")
+    assert routed.json("route", "list") == []
+
+
+def test_a_route_is_explained(routed, home):
+    routed.done(
+        "route", "add", "mobile", "--prefix", "346", "--trunk", "direct", "--trunk", "other", "--method", "cost"
+    )
+    routed.done("trunk", "disable", "direct")
+    said = routed.done("route", "explain", "600 12 34 56").splitlines()
+    assert said[0] == "34600123456 begins with 346: route mobile, the cheapest first."
+    assert [line.split()[:4] for line in said[3:5]] == [
+        ["1", "other", "0.02", "no"],
+        ["-", "direct", "0.04", "disabled"],
+    ]
+    assert said[-1].startswith("No ixxmassivesms is alive")
+    assert routed.json("route", "explain", "600123456")["ways"][0]["trunk"] == "other"
+    assert "has no route" in routed.done("route", "explain", "700123456")
+    routed.done("trunk", "disable", "other")
+    assert "No trunk may take it now" in routed.done("route", "explain", "700123456")
+
+
+def test_a_route_that_cannot_be_is_refused(routed):
+    assert "at least one trunk" in routed.refused("route", "add", "mobile", "--prefix", "34600")
+    assert '"nobody"' in routed.refused("route", "add", "mobile", "--trunk", "nobody")
+    assert "nothing to change" in routed.refused("route", "set", "mobile")
+    for verb in ("show", "remove"):
+        assert routed.refused("route", verb, "mobile") == 'There is no route "mobile".'
+    said = routed.refused("route", "import", "-", stdin=b"34600,nobody\n")
+    assert said == 'Line 1: there is no route "nobody"; nothing was imported.'
+    assert "cannot be written to" in routed.refused("route", "explain", "anonymous")
+
+
 # -- lists ---------------------------------------------------------------------------------------------------------
 
 NUMBERS = "móvil;texto\n600123001;\n600123002;Hola, señor €\n+34 600 123 001;dup\nanonymous;\n6.00123456E+8;\n\n"

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ixxsms import campaigns, config, daemons, inbox, lists, numbering_plan, outbox, status, trunks
+from ixxsms import campaigns, config, daemons, inbox, lists, numbering_plan, outbox, routes, single, status, trunks
 from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
 from ixxsms.service import Service
@@ -177,6 +177,38 @@ def test_where_the_first_trunk_is_down_the_next_one_sends(pbx):
     pbx.drain()
     assert len(pbx.calls("second")) == 5
     assert pbx.show().states["accepted"] == 5
+
+
+def test_a_number_with_a_route_goes_through_the_trunks_of_the_route_only(pbx, smsc):
+    pbx.smpp("one", smsc.port)
+    pbx.script("two", answer="1;not here;0;0", priority=2)
+    pbx.script("three", priority=3)
+    with pbx.database.write() as session:
+        routes.add(session, "operator", [("two", 1), ("three", 1)], prefixes=["34600"])
+        routes.add(session, "one trunk", [("two", 1)], prefixes=["34602"])
+    pbx.campaign(3)
+    elsewhere, waiting = pbx.queue(number="601000001"), pbx.queue(number="602000001")
+    pbx.drain()
+    assert len(pbx.calls("three")) == 3
+    assert [pdu.destination for pdu in smsc.received] == ["34601000001"]
+    assert pbx.message(elsewhere).state == "delivered"
+    assert pbx.message(waiting).reason == "not here"
+
+
+def test_a_single_send_without_the_service_keeps_to_the_route(pbx, smsc):
+    pbx.smpp("one", smsc.port)
+    pbx.script("two", answer="1;not here;0;0", priority=2)
+    pbx.script("three", priority=3)
+    with pbx.database.write() as session:
+        plan = numbering_plan.get(session)
+        routes.add(session, "operator", [("two", 1), ("three", 1)], prefixes=["34600"])
+        routes.add(session, "resting", [("two", 1)], prefixes=["34601"])
+        trunks.set_active(session, "two", False)
+    sent = single.send_and_wait(pbx.database, pbx.settings, plan, "600000001", "hola")
+    assert (sent.state, sent.trunk) == ("accepted", "three")
+    sent = single.send_and_wait(pbx.database, pbx.settings, plan, "601000001", "hola")
+    assert (sent.state, sent.reason) == ("cancelled", "no trunk that it may go through is active")
+    assert smsc.received == []
 
 
 def test_what_the_first_trunk_cannot_take_the_next_one_gets(pbx, smsc):

@@ -29,11 +29,14 @@ PROMISED = {
     "check": "",
     "segments": "",
     "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
-    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option",
+    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option"
+    " --price",
     "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
-    " --priority --append-country-code --no-append-country-code --script --inactive --preset --option",
+    " --priority --price --append-country-code --no-append-country-code --script --inactive --preset --option",
     **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test"], "--json"),
     **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
+    **dict.fromkeys(["route add", "route set"], "--prefix --trunk --method"),
+    **dict.fromkeys(["route list", "route show", "route remove", "route import", "route explain"], ""),
     "list create": "--csv --cdr",
     "list import": "--strict",
     "list add": "--text",
@@ -61,6 +64,7 @@ PROMISED = {
 #: Commands that only change something, and say so in one line.
 SHOWING_NOTHING = {"init", "list include", "list export", "list delete", "fake-smsc", "campaign edit"}
 SHOWING_NOTHING |= {f"trunk {verb}" for verb in ("add", "edit", "enable", "disable", "remove")}
+SHOWING_NOTHING |= {f"route {verb}" for verb in ("add", "set", "remove")}
 SHOWING_NOTHING |= {f"campaign {verb}" for verb in ("stop", "resume", "delete")}
 
 

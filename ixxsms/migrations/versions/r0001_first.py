@@ -339,7 +339,7 @@ def upgrade() -> None:
         sa.Column("sender_id", sa.String(length=16), nullable=True),
         sa.Column("trunk_id", sa.Integer(), nullable=True),
         sa.Column("segments", sa.SmallInteger(), nullable=False),
-        sa.Column("route_id", sa.Integer(), nullable=True),
+        sa.Column("route_id", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("urgency", sa.SmallInteger(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
@@ -392,15 +392,15 @@ def upgrade() -> None:
     op.create_index(
         "ix_messages_passed",
         "messages",
-        ["tried"],
+        ["campaign_id", "state", "tried"],
         unique=False,
-        sqlite_where=sa.text("state = 'queued' AND tried <> ''"),
-        postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
+        sqlite_where=sa.text("state = 'queued' AND tried > ''"),
+        postgresql_where=sa.text("state = 'queued' AND tried > ''"),
     )
     op.create_index(
         "ix_messages_queued",
         "messages",
-        ["campaign_id", "state", "not_before", "id"],
+        ["campaign_id", "state", "route_id", "not_before", "id"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
@@ -478,8 +478,8 @@ def downgrade() -> None:
     op.drop_index(
         "ix_messages_passed",
         table_name="messages",
-        sqlite_where=sa.text("state = 'queued' AND tried <> ''"),
-        postgresql_where=sa.text("state = 'queued' AND tried <> ''"),
+        sqlite_where=sa.text("state = 'queued' AND tried > ''"),
+        postgresql_where=sa.text("state = 'queued' AND tried > ''"),
     )
     op.drop_index(
         "ix_messages_doubt",
