@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import report  # noqa: E402
 from asterisks import Asterisk, free_port  # noqa: E402
 from dialplans import install_scripts, wait_for_port  # noqa: E402
 
@@ -242,9 +243,7 @@ def main() -> None:
                 told = "  ".join(f"{k} {v:9.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in parts.items())
                 print(f"{name:34} {key:16} {told}")
     if options.json:
-        target = ROOT / "benchmarks/results/agi.json"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(json.dumps(results, indent=1) + "\n")
+        report.save("agi", results)
 
 
 if __name__ == "__main__":

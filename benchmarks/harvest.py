@@ -1,6 +1,6 @@
 """A harvest over Asterisk's CDRs against the bare SELECT DISTINCT that finds the same numbers.
 
-    python benchmarks/harvest.py [--rows 2000000] [--index] [--spellings 0.03]
+    python benchmarks/harvest.py [--rows 2000000] [--index] [--spellings 0.03] [--json]
 
 Builds an SQLite CDR file as cdr_sqlite3_custom writes it, then times both in turns, in one run: on a busy machine
 only the ratio says something. The harvest normalises the numbers and stores them in a new list, committed.
@@ -17,6 +17,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import report
 
 from ixxsms.asterisk.cdr import Filters, open_cdr
 from ixxsms.db import Database
@@ -99,6 +101,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--spellings", type=float, default=0.03, help="share of mobiles not written in nine digits")
     parser.add_argument("--index", action="store_true", help="an index on src, which no back end makes by itself")
+    parser.add_argument("--json", action="store_true", help="also into benchmarks/results/harvest.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "master.db"
@@ -119,6 +122,9 @@ def main() -> None:
     print(f"bare SELECT DISTINCT  {bare_time:.2f} s")
     print(f"harvest, dry run      {dry_time:.2f} s   ratio {dry_time / bare_time:.2f}")
     print(f"harvest, stored       {own_time:.2f} s   ratio {own_time / bare_time:.2f}   peak memory +{peak:.0f} MB")
+    if options.json:
+        seconds = {"bare_s": bare_time, "dry_run_s": dry_time, "stored_s": own_time}
+        report.save("harvest", {"rows": options.rows, "numbers": own[0][1], "memory_mb": peak, **seconds})
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ __all__ = ["OPTIONS", "SmppDriver", "check_options", "open_driver", "preset"]
 CONNECT_SECONDS = 10.0  #: for each address of the SMSC
 CLOSE_SECONDS = 1.0
 READ_OCTETS = 64 * 1024
+PIECE = 128  #: messages that are made before what there is gets written
 #: While so much waits to be written nothing is read: a peer that asks and never listens must not fill our memory.
 UNWRITTEN_OCTETS = 1024 * 1024
 
@@ -84,7 +85,11 @@ class SmppDriver:
         return self._session.in_flight()
 
     def submit(self, batch: Sequence[Submission]) -> None:
-        self._session.submit(batch, time.monotonic())
+        now = time.monotonic()
+        for at in range(0, len(batch), PIECE):
+            if at:
+                self._flush(now)
+            self._session.submit(batch[at : at + PIECE], now)
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         self._session.acknowledge(tokens)
@@ -212,6 +217,11 @@ class SmppDriver:
                 self._events += self._session.receive(data, now)
             else:
                 self._lost("The SMSC closed the link.", now)
+
+    def _flush(self, now: float) -> None:
+        """Write what there is before more is made: the answers then come one after the other and not in one burst."""
+        if self._socket is not None and not self._connecting:
+            self._write(now)
 
     def _write(self, now: float) -> None:
         out = self._session.out
