@@ -5,7 +5,7 @@ from __future__ import annotations
 import fuzz_targets
 import pytest
 from fuzz_targets import SOUND, TARGETS, framed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ixxsms.smpp import pdu
@@ -41,7 +41,7 @@ inputs = st.one_of(st.binary(max_size=300), damaged(), phrases, st.binary(max_si
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
-@settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400)
 @given(data=inputs)
 def test_no_input_breaks_a_promise(name: str, data: bytes) -> None:
     TARGETS[name](data)

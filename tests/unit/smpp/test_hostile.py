@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ixxsms.events import Submission
@@ -43,7 +43,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(steps, st.integers(1, 5))
 def test_any_talk_settles_every_message_exactly_once(talk: list[tuple[str, Any]], window: int) -> None:
     session = Session(Settings("user", "secret", window=window))
