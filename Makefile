@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := .cache/node
+JASMIN := .cache/jasmin
 JOBS ?= 4
 SECONDS ?= 60
 
@@ -22,13 +23,14 @@ check: $(VENV)/.tools
 	$(BIN)/pytest -q -n 2 tests/unit tests/test_layers.py tests/test_docs.py
 
 # Everything: as check, and against real servers, real SMSCs and real processes.
-test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed
+test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed $(JASMIN)/.installed
 	tests/system-packages servers
 	tests/unpack-asterisk
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	IXXSMS_TEST_NODE=$(CURDIR)/$(NODE) $(BIN)/pytest -q -n $(JOBS) tests
+	IXXSMS_TEST_NODE=$(CURDIR)/$(NODE) IXXSMS_TEST_JASMIN=$(CURDIR)/$(JASMIN) \
+		$(BIN)/pytest -q -n $(JOBS) tests
 
 # What claims of speed rest on, each beside its peers; results and plots go to benchmarks/results.
 bench: $(VENV)/.bench $(NODE)/.installed
@@ -67,6 +69,14 @@ $(NODE)/.installed: tests/peers/package.json
 	cp tests/peers/package.json $(NODE)/
 	npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error
 	touch $@
+
+# It needs old packages, so it has an environment of its own. Where it cannot be installed its tests are skipped, with
+# what pip said, and the next time it is tried again.
+$(JASMIN)/.installed: tests/peers/jasmin.txt | $(VENV)/.installed
+	rm -rf $(JASMIN)
+	$(PYTHON) -m venv $(JASMIN)
+	@if $(JASMIN)/bin/pip install --disable-pip-version-check -r $< >$(JASMIN)/failed 2>&1; \
+	then mv $(JASMIN)/failed $@; else echo "Jasmin cannot be installed:"; tail -n 3 $(JASMIN)/failed; fi
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Real database servers for tests: private data directories under /tmp, loopback ports, ended with the test run."""
+"""Real servers for tests: private data directories under /tmp, loopback ports, ended with the test run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def mariadb() -> Iterator[str]:
     for program in ("/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"):
         if not Path(program).exists():
             raise Missing("mariadb-server-core")
-    with _folder() as folder:
-        data, port, sock = folder / "data", _free_port(), folder / "s.sock"
+    with private_folder() as folder:
+        data, port, sock = folder / "data", free_port(), folder / "s.sock"
         # A server that starts removes what it takes for its own left-over tables: in /tmp it takes another one's.
         (folder / "tmp").mkdir()
         common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={folder / 'tmp'}", f"--user={_user()}"]
@@ -50,7 +50,7 @@ def mariadb() -> Iterator[str]:
             "--innodb-flush-log-at-trx-commit=1",
             "--character-set-server=utf8mb4",
         ]
-        with _process(command, folder / "log", port):
+        with running(command, folder / "log", port):
             yield f"mysql+mysqldb://root@127.0.0.1:{port}"
 
 
@@ -61,8 +61,8 @@ def postgresql() -> Iterator[str]:
     if not found:
         raise Missing("postgresql")
     programs = Path(found[-1])
-    with _folder() as folder:
-        data, port = folder / "data", _free_port()
+    with private_folder() as folder:
+        data, port = folder / "data", free_port()
         as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
         if as_nobody:
             os.chown(folder, NOBODY, NOBODY)
@@ -78,12 +78,64 @@ def postgresql() -> Iterator[str]:
             *("-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
             *("-c", "fsync=off", "-c", "max_connections=60"),
         ]
-        with _process(command, folder / "log", port):
+        with running(command, folder / "log", port):
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def rabbitmq() -> Iterator[int]:
+    """A RabbitMQ of our own, with Erlang's port mapper of its own; yields its AMQP port. The user is guest."""
+    programs = Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), Path("/usr/bin/epmd")
+    if not all(program.exists() for program in programs):
+        raise Missing("rabbitmq-server")
+    with private_folder() as folder:
+        port, mapper_port, nodes_port = free_port(), free_port(), free_port()
+        (folder / "plugins").write_text("[].\n")
+        (folder / "rabbitmq.conf").write_text("disk_free_limit.absolute = 10MB\n")
+        environ = {
+            "HOME": str(folder),  # the cookie by which Erlang's nodes know each other
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(mapper_port),
+            "RABBITMQ_NODENAME": "ixxsms@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(nodes_port),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": "/nowhere",
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            # No turning while it waits: it would take the processors from the tests.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server, which is then ours to end
+        }
+        # Without this one the server starts a mapper that outlives it.
+        mapper = [str(programs[1]), "-address", "127.0.0.1", "-port", str(mapper_port)]
+        with (
+            running(mapper, folder / "epmd.log", mapper_port),
+            running([str(programs[0])], folder / "rabbitmq.log", port, environ),
+        ):
+            yield port
+
+
+@contextmanager
+def redis() -> Iterator[int]:
+    """A Redis of our own; yields its port."""
+    program = Path("/usr/bin/redis-server")
+    if not program.exists():
+        raise Missing("redis-server")
+    with private_folder() as folder:
+        port = free_port()
+        command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        with running(command, folder / "redis.log", port):
+            yield port
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
     # Not pytest's own: paths of sockets must be short, and another user must be able to get there.
     folder = Path(tempfile.mkdtemp(prefix="ixxsms-", dir="/tmp"))
     folder.chmod(0o755)
@@ -94,23 +146,26 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, port: int) -> Iterator[None]:
+def running(command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A server until the end of the block, which begins when its port answers."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+        server = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=log.parent, env={**os.environ, **(environ or {})}
+        )
     try:
-        _wait_for_port(port, process, log)
+        _wait_for_port(port, server, log)
         yield
     finally:
-        process.terminate()
+        server.terminate()
         try:
-            process.wait(20)
+            server.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            server.kill()
+            server.wait()
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -121,7 +176,7 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> No
             time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,6 +1,11 @@
 """SMSCs that were written by others, as processes of the test.
 
 with peers.node_smsc(("user", "secret")) as smsc: connect to smsc.port, then look at smsc.messages().
+
+Each prints "PORT n" and then a line of JSON for whatever happens: bind, submit_sm, refused, deliver_sm_resp (to a
+receipt), taken (the answer to an SMS from outside), enquire_link, enquire_link_resp, unbind, unbind_resp. Each reads
+what it shall do from its standard input, at whose end it ends. What it does with a message its number decides:
+34691 gets a receipt that says UNDELIV, 34692 is refused, 34693 is throttled once and then taken.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from ixxsms import text
+
 HERE = Path(__file__).parent
 Account = tuple[str, str]
 
@@ -28,23 +35,52 @@ class Peer:
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self.events: list[dict[str, Any]] = []
         self.port = 0
+        self._command, self._environment = command, environment
         self._changed = threading.Condition()
-        self._ended = False
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the port that it had before."""
+        self._listening, self._ended = False, False
         self._process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, start_new_session=True
+            self._command,
+            env={**os.environ, **self._environment, "PEER_PORT": str(self.port)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_until(lambda: self.port != 0, what="its port")
+        self.wait_until(lambda: self._listening, 30.0, "its port")
+
+    def stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # its own session: itself and its children, nothing else
+        self._process.wait(10)
+        self._reader.join(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def messages(self) -> list[dict[str, Any]]:
         """One for each submit_sm: source_addr, source_ton, source_npi, destination, dest_ton, dest_npi, data_coding,
         esm_class, registered_delivery, short_message (octets in hexadecimal), id."""
         return self.of("submit_sm")
 
+    def texts(self) -> list[tuple[str, str, str]]:
+        """(source, destination, text) of every whole message, in the order in which they got whole."""
+        return whole_texts(self.messages())
+
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The events of one kind: bind, submit_sm, deliver_sm_resp, unbind."""
+        """The events of one kind."""
         return [entry for entry in list(self.events) if entry["event"] == event]
+
+    def tell(self, do: str, **fields: str) -> None:
+        """Have it send something on its link: deliver (source, destination, text), enquire, unbind."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **fields}) + "\n")
+        self._process.stdin.flush()
 
     def wait_for(self, count: int, event: str = "submit_sm", timeout: float = 10.0) -> list[dict[str, Any]]:
         """Wait until there are `count` events of that kind. Raises TimeoutError."""
@@ -57,26 +93,38 @@ class Peer:
             if not condition():
                 raise TimeoutError(f"The SMSC was waited for {what}; it said {self.events[-5:]}.")
 
-    def stop(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # its own session: itself and its children, nothing else
-        self._process.wait(10)
-        self._reader.join(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with self._changed:
                 if line.startswith("PORT "):
-                    self.port = int(line.split()[1])
-                else:
+                    self.port, self._listening = int(line.split()[1]), True
+                elif line.endswith("\n"):  # one that was killed may have begun a line
                     self.events.append(json.loads(line))
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def whole_texts(messages: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """(source, destination, text) of the messages that Peer.messages gives, long ones put together."""
+    whole: list[tuple[str, str, str]] = []
+    parts: dict[tuple[str, str, int], dict[int, bytes]] = {}
+    for message in messages:
+        source, destination = message["source_addr"], message["destination"]
+        octets = bytes.fromhex(message["short_message"])
+        if message["esm_class"] & 0x40:
+            concat, octets = text.split_udh(octets)
+            assert concat is not None
+            heap = parts.setdefault((source, destination, concat.reference), {})
+            heap[concat.number] = octets
+            if len(heap) < concat.total:
+                continue
+            octets = b"".join(heap[number] for number in sorted(heap))
+        decode = text.decode_ucs2 if message["data_coding"] == 8 else text.decode_gsm
+        whole.append((source, destination, decode(octets)))
+    return whole
 
 
 @contextmanager
@@ -85,8 +133,8 @@ def node_smsc(account: Account = ("user", "secret")) -> Iterator[Peer]:
     default = Path(__file__).resolve().parents[2] / ".cache" / "node"
     folder = Path(os.environ.get("IXXSMS_TEST_NODE") or default)
     node = shutil.which("node")
-    _need(node is not None, "node", "apt-get install -y nodejs npm")
-    _need(
+    need(node is not None, "node", "apt-get install -y nodejs npm")
+    need(
         (folder / "node_modules" / "smpp").is_dir(),
         "the npm package smpp",
         f"npm install --prefix {folder} smpp@~0.5.1",
@@ -99,7 +147,7 @@ def perl_smsc(account: Account = ("user", "secret")) -> Iterator[Peer]:
     """An SMSC made of Net::SMPP, Debian's libnet-smpp-perl. The system's perl is used: others lack its modules."""
     perl = "/usr/bin/perl"
     there = subprocess.run([perl, "-MNet::SMPP", "-MJSON::PP", "-e", "1"], capture_output=True, check=False)
-    _need(there.returncode == 0, "Net::SMPP", "apt-get install -y libnet-smpp-perl")
+    need(there.returncode == 0, "Net::SMPP", "apt-get install -y libnet-smpp-perl")
     yield from _running([perl, str(HERE / "perl_smsc.pl")], account, {})
 
 
@@ -111,7 +159,8 @@ def _running(command: list[str], account: Account, environment: Mapping[str, str
         peer.stop()
 
 
-def _need(there: bool, what: str, line: str) -> None:
+def need(there: bool, what: str, line: str) -> None:
+    """Skip the test where something is not installed; in CI that is a failure."""
     if there:
         return
     if os.environ.get("CI"):
