@@ -48,7 +48,7 @@ def check(database: Database) -> None:
     if not found:
         raise DatabaseError("The database has not been set up; run: ixxsms init")
     if found != HEAD:
-        raise DatabaseError(f"The database is at revision {found}, this program needs {HEAD}; run: ixxsms init")
+        raise DatabaseError(f"The database is at revision {found}, this program needs {HEAD}; run: ixxsms db upgrade")
 
 
 def _make_folder(file: Path) -> None:

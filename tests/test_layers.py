@@ -14,7 +14,7 @@ FLOORS: list[list[set[str]]] = [
     [{"errors"}],
     [{"text"}, {"numbering"}, {"states"}, {"events"}, {"pace"}, {"names"}, {"csvfile"}, {"hours"}],
     [{"smpp"}],
-    [{"config"}, {"db", "bulk", "models", "schema", "migrations"}, {"drivers"}, {"asterisk"}],
+    [{"config"}, {"db", "bulk", "models", "schema", "migrations", "inspection", "backup"}, {"drivers"}, {"asterisk"}],
     [{"lists"}, {"trunks"}, {"outbox"}, {"inbox"}, {"daemons"}, {"numbering_plan"}, {"onetimecodes"}, {"sip_routes"}],
     [{"receipts"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}, {"routes"}],
     [{"sender"}, {"hooks", "hook_rules"}],

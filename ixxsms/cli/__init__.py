@@ -13,6 +13,7 @@ from typing import NoReturn
 from ixxsms.cli import (  # noqa: F401  they enter their commands
     asterisk,
     campaign,
+    db,
     fake_smsc,
     harvest,
     hook,
