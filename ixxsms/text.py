@@ -1,50 +1,29 @@
 """What a text costs and which octets it becomes: alphabet, length, segments, headers of long messages.
 
-Knows the GSM 7 bit default alphabet with its extension table (3GPP TS 23.038 6.2.1), UCS-2 (6.2.3) and the
-concatenation header (3GPP TS 23.040 9.2.3.24). Septets are unpacked, one per octet, as SMPP carries them.
+Knows the GSM 7 bit default alphabet (3GPP TS 23.038 6.2.1), UCS-2 (6.2.3) and the concatenation header
+(3GPP TS 23.040 9.2.3.24). Septets are unpacked, one per octet, as SMPP carries them.
 Must never know trunks, PDUs, or what an alphabet is called by one SMSC.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from ixxsms.errors import BadInput
+from ixxsms.septets import DEFAULT, ESCAPE
 
 SINGLE_SEPTETS, LONG_SEPTETS = 160, 153  #: room in one segment, without and with a header, in septets
 SINGLE_UNITS, LONG_UNITS = 70, 67  #: the same in UTF-16 units
-
-_ESCAPE = 0x1B
-_BASIC = (  # 3GPP TS 23.038 6.2.1: the position is the code
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ"
-    " !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
-    "¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-_EXTENSION = {  # 3GPP TS 23.038 6.2.1.1: the code that follows the escape
-    "\f": 0x0A, "^": 0x14, "{": 0x28, "}": 0x29, "\\": 0x2F,
-    "[": 0x3C, "~": 0x3D, "]": 0x3E, "|": 0x40, "€": 0x65,
-}  # fmt: skip
-
-_TO_GSM = {ord(char): chr(code) for code, char in enumerate(_BASIC) if code != _ESCAPE} | {
-    ord(char): f"\x1b{chr(code)}" for char, code in _EXTENSION.items()
-}
-# Decoding passes through text in which an extension character stands at 0x100 + its code.
-_FROM_GSM = (
-    dict(enumerate(_BASIC))
-    | dict.fromkeys(range(0x80, 0x100), "\ufffd")
-    | {0x100 + code: char for char, code in _EXTENSION.items()}
-)
+MOST_SEGMENTS = 255  #: of one message
 
 # One scan of a compiled class is the fastest test there is here: benchmarked against sets, translate and codecs.
-_NOT_BASIC = re.compile(f"[^{re.escape(_BASIC.replace(chr(_ESCAPE), ''))}]")
-_EXTENDED = re.compile(f"[{re.escape(''.join(_EXTENSION))}]")
-_OUTSIDE = re.compile(f"[^{re.escape(''.join(map(chr, _TO_GSM)))}]")
-_ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
+_NOT_BASIC = re.compile(f"[^{re.escape(DEFAULT.basic)}]")
+_EXTENDED = re.compile(f"[{re.escape(DEFAULT.extended)}]")
+_OUTSIDE = DEFAULT.outside
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -118,27 +97,35 @@ def cut(text: str) -> list[bytes]:
     Never cuts inside an escape pair or a surrogate pair, so now and then there is one more than the length suggests.
     """
     if encoding_of(text) is Encoding.GSM:
-        data, single, room = encode_gsm(text), SINGLE_SEPTETS, LONG_SEPTETS
-        breaks = _gsm_breaks(data, room)
-    else:
-        data, single, room = encode_ucs2(text), SINGLE_UNITS * 2, LONG_UNITS * 2
-        breaks = _ucs2_breaks(data, room)
-    if len(data) <= single:
-        return [data]
+        return cut_septets(encode_gsm(text), SINGLE_SEPTETS, LONG_SEPTETS)
+    return cut_units(encode_ucs2(text), SINGLE_UNITS * 2, LONG_UNITS * 2)
+
+
+def cut_septets(data: bytes, single: int, room: int) -> list[bytes]:
+    """Unpacked septets as they are where there are `single` at most, else in pieces of `room`, no pair cut."""
+    return [data] if len(data) <= single else _pieces(data, _septet_breaks(data, room))
+
+
+def cut_units(data: bytes, single: int, room: int) -> list[bytes]:
+    """The same with the octets of UCS-2; `single` and `room` are octets, and even."""
+    return [data] if len(data) <= single else _pieces(data, _unit_breaks(data, room))
+
+
+def _pieces(data: bytes, breaks: Iterable[int]) -> list[bytes]:
     starts = [0, *breaks]
     return [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
 
 
-def _gsm_breaks(data: bytes, room: int) -> Iterator[int]:
+def _septet_breaks(data: bytes, room: int) -> Iterator[int]:
     end = room
     while end < len(data):
-        if data[end - 1] == _ESCAPE:
+        if data[end - 1] == ESCAPE:
             end -= 1
         yield end
         end += room
 
 
-def _ucs2_breaks(data: bytes, room: int) -> Iterator[int]:
+def _unit_breaks(data: bytes, room: int) -> Iterator[int]:
     end = room
     while end < len(data):
         if data[end - 2] & 0xFC == 0xD8:  # a high surrogate: its low half would open the next segment
@@ -162,31 +149,12 @@ def build(text: str, reference: int) -> list[Segment]:
 
 def encode_gsm(text: str) -> bytes:
     """Unpacked septets. Raises BadInput, which names the first character that the alphabet lacks."""
-    outside = _OUTSIDE.search(text)
-    if outside:
-        char = outside.group()
-        raise BadInput(f"The character {char!r} (U+{ord(char):04X}) is not in the GSM alphabet.")
-    return text.translate(_TO_GSM).encode("ascii")
+    return DEFAULT.encode(text)
 
 
 def decode_gsm(data: bytes) -> str:
-    """The text of unpacked septets. Never raises.
-
-    As 3GPP TS 23.038 6.2.1 wants it from a receiver: an unknown extension code is read in the default table, an
-    escape before another escape or before nothing is a space. Octets over 0x7F, which no septet can be, are U+FFFD.
-    """
-    text = data.decode("latin-1")
-    if "\x1b" in text:
-        text = _ESCAPED.sub(_unescape, text)
-    return text.translate(_FROM_GSM)
-
-
-def _unescape(match: re.Match[str]) -> str:
-    char = match.group(1)
-    if char in ("", "\x1b"):
-        return " "
-    extended = chr(0x100 + ord(char))
-    return extended if ord(extended) in _FROM_GSM else char
+    """The text of unpacked septets of the default alphabet. Never raises: see septets.Septets.decode."""
+    return DEFAULT.decode(data)
 
 
 def encode_ucs2(text: str) -> bytes:
@@ -211,9 +179,14 @@ def udh8(reference: int, total: int, number: int) -> bytes:
 
     `reference` is taken modulo 256; `number` runs from 1 to `total`. Raises BadInput where total is over 255.
     """
-    if total > 255:
-        raise BadInput(f"The text is too long: it would take {total} segments, and 255 is the most.")
+    check_total(total)
     return bytes((0x05, 0x00, 0x03, reference % 256, total, number))
+
+
+def check_total(total: int) -> None:
+    """Raises BadInput for more segments than a header, or a SAR parameter, can number."""
+    if total > MOST_SEGMENTS:
+        raise BadInput(f"The text is too long: it would take {total} segments, and {MOST_SEGMENTS} is the most.")
 
 
 def split_udh(data: bytes) -> tuple[Concat | None, bytes]:

@@ -12,7 +12,16 @@ ROOT = Path(__file__).parent.parent / "ixxsms"
 #: From the ground up. Names on one floor are blind to each other; a wing is the files that may see one another.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"text"}, {"numbering"}, {"states"}, {"events"}, {"pace"}, {"names"}, {"csvfile"}, {"hours"}],
+    [
+        {"text", "septets", "transliteration"},
+        {"numbering"},
+        {"states"},
+        {"events"},
+        {"pace"},
+        {"names"},
+        {"csvfile"},
+        {"hours"},
+    ],
     [{"smpp"}],
     [{"config"}, {"db", "bulk", "models", "schema", "migrations", "inspection", "backup"}, {"drivers"}, {"asterisk"}],
     [{"lists"}, {"trunks"}, {"outbox"}, {"inbox"}, {"daemons"}, {"numbering_plan"}, {"onetimecodes"}, {"sip_routes"}],
