@@ -56,6 +56,29 @@ def test_a_provider_can_insist_on_its_own_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "plan", "sender_id", "source", "destination"),
+    [
+        ("most", Plan(), "2345", (3, 0), (1, 1)),
+        ("Sinch, short codes", Plan(source_ton=0, source_npi=1), "2345", (0, 1), (1, 1)),
+        ("ClickSend", Plan(source_npi=0, dest_npi=0), "34600000001", (1, 0), (1, 0)),
+        ("SMSPortal", Plan(0, 0, 0, 0), "acme", (0, 0), (0, 0)),
+    ],
+)
+def test_what_providers_want_of_the_types_can_be_given(
+    provider: str, plan: Plan, sender_id: str, source: tuple[int, int], destination: tuple[int, int]
+) -> None:
+    assert tuple(plan.source(sender_id)[:2]) == source
+    assert tuple(plan.destination("34600000001")[:2]) == destination
+
+
+def test_an_address_has_twenty_octets_at_most() -> None:
+    assert len(Plan().source("1" * 20)) == len(Plan().destination("1" * 20)) == 2 + 20 + 1
+    for plan in (Plan().source, Plan().destination):
+        with pytest.raises(BadInput):
+            plan("1" * 21)
+
+
+@pytest.mark.parametrize(
     ("code", "klass"),
     [
         (0x58, Class.THROTTLE), (0x14, Class.RETRY), (0x08, Class.RETRY), (0x64, Class.RETRY), (0x04, Class.REBIND),
@@ -127,9 +150,10 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_makes_a_trunk_and_says_where_it_was_read(name: str) -> None:
-    options = check_options({"preset": name})
+    # What a document does not state, as the host that a provider tells its customers alone, is given by hand.
+    options = check_options({"host": "smsc.example", **presets.fields(name)})
     assert options["host"]
-    assert "preset" not in options
+    assert check_options({"host": options["host"], "preset": name}) == options
     assert presets.source(name)
 
 
