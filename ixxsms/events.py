@@ -72,6 +72,13 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """The trunk goes on, but not as it was told to: a person should look at it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The SMSC's later word on one segment, by its remote id. It is acknowledged with `token` once it is committed.
 
@@ -103,4 +110,4 @@ class Received:
 
 
 Outcome = Accepted | Refused | Deferred | InDoubt
-Event = Outcome | Stopped | Receipt | Received
+Event = Outcome | Stopped | Warned | Receipt | Received

@@ -21,7 +21,7 @@ from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
 from ixxsms.errors import DatabaseError, NotFound
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission, Warned
 from ixxsms.models import Trunk
 from ixxsms.numbering import Plan, digits, national
 from ixxsms.pace import Pace
@@ -80,7 +80,7 @@ class Sender:
         self._accepted = accepted
         self._events: list[Event] = []
         self._running: list[outbox.Source] = []
-        self._owed: set[int] = set()
+        self._owed: dict[int, int] = {}  # message -> segments that were counted for it
         self._asks_neighbours = alternatives is None
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
@@ -206,7 +206,7 @@ class Sender:
         heard, self._events = self._events, []
         self._settle(heard)
         self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
-        self._owed.update(message.id for message in claimed)
+        self._owed.update((message.id, message.segments) for message in claimed)
         self._driver.submit([self._submission(message) for message in claimed])
         self._pace.spend(sum(message.segments for message in claimed))
         self._driver.acknowledge([event.token for event in heard if isinstance(event, Receipt | Received)])
@@ -251,13 +251,17 @@ class Sender:
         """Keep our own account of what was recorded."""
         for event in events:
             if isinstance(event, Accepted | Refused | Deferred | InDoubt):
-                self._owed.discard(event.message_id)
+                counted = self._owed.pop(event.message_id, 0)
             if isinstance(event, Accepted):
+                # The trunk's alphabet may have made more of it than were counted when it was queued.
+                self._pace.spend(max(0, len(event.remote_ids) - counted))
                 self._sent += max(1, len(event.remote_ids))
                 self.last_accepted = time.monotonic()
                 self.awaiting_receipts += len(event.remote_ids) if self._asks_receipts else 0
             elif isinstance(event, Receipt):
                 self.awaiting_receipts -= event.delivered is not None
+            elif isinstance(event, Warned):
+                log.warning("trunk %s: %s", self.name, event.reason)
             elif isinstance(event, Stopped):
                 log.error("trunk %s has stopped: %s", self.name, event.reason)
                 self._stopping = True

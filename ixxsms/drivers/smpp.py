@@ -17,7 +17,7 @@ from typing import Any
 
 from ixxsms.drivers.base import Bell, Link, TrunkConfig
 from ixxsms.events import Event, Submission
-from ixxsms.smpp import pdu
+from ixxsms.smpp import coding, pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.options import OPTIONS, check_options
 from ixxsms.smpp.presets import fields as preset
@@ -55,7 +55,7 @@ class SmppDriver:
                 bind=options["bind"],
                 window=options["window"],
                 response_timeout=config.response_timeout,
-                receipts=config.receipts,
+                coding=coding.of_options(options, config.receipts),
                 enquire_link=options["enquire_link"],
                 plan=plan,
                 errors=parse_overrides(options["errors"]),
@@ -89,7 +89,7 @@ class SmppDriver:
         for at in range(0, len(batch), PIECE):
             if at:
                 self._flush(now)
-            self._session.submit(batch[at : at + PIECE], now)
+            self._session.submit(batch[at : at + PIECE], now, time.time())
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         self._session.acknowledge(tokens)

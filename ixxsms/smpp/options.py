@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ixxsms.errors import BadInput
-from ixxsms.smpp import pdu, presets
+from ixxsms.septets import LANGUAGES
+from ixxsms.smpp import coding, pdu, presets
+from ixxsms.smpp.coding import Alphabet, Long
 from ixxsms.smpp.status import parse_overrides
 
 
@@ -18,8 +20,9 @@ class Option(NamedTuple):
 
 def _number(low: int, high: int) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
+        digits = str(value).lower()
         try:
-            number = int(str(value))
+            number = int(digits, 16 if digits.startswith("0x") else 10)
         except ValueError:
             number = low - 1
         if not low <= number <= high:
@@ -57,6 +60,41 @@ def _bind(name: str, value: Any) -> str:
     return str(value)
 
 
+def _choice(choices: Iterable[str]) -> Callable[[str, Any], str]:
+    names = [str(choice) for choice in choices]
+
+    def check(name: str, value: Any) -> str:
+        if value not in names:
+            raise BadInput(f"The {name} of an SMPP trunk must be one of {', '.join(names)}.")
+        return str(value)
+
+    return check
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    word = str(value).lower()
+    if word not in ("yes", "true", "1", "no", "false", "0"):
+        raise BadInput(f"The {name} of an SMPP trunk must be yes or no.")
+    return word in ("yes", "true", "1")
+
+
+def _service_type(name: str, value: Any) -> str:
+    text = str(value)
+    if len(text) > 5 or not text.isascii() or not text.isprintable():
+        raise BadInput("The service_type of an SMPP trunk can have up to 5 letters and digits.")
+    return text
+
+
+def _validity(name: str, value: Any) -> str:
+    coding.parse_validity(str(value))
+    return str(value)
+
+
+def _tlvs(name: str, value: Any) -> str:
+    coding.parse_tlvs(str(value))
+    return str(value)
+
+
 def _errors(name: str, value: Any) -> str:
     parse_overrides(str(value))
     return str(value)
@@ -74,6 +112,43 @@ OPTIONS: dict[str, Option] = {
     "source_npi": Option(None, _auto_or_number(18), "Numbering plan of the sender id, or auto."),
     "dest_ton": Option(None, _auto_or_number(7), "Type of number of the destination, or auto."),
     "dest_npi": Option(None, _auto_or_number(18), "Numbering plan of the destination, or auto."),
+    "default_alphabet": Option(
+        "gsm0338",
+        _choice(Alphabet),
+        "What the SMSC's default alphabet is: gsm0338, latin1, ascii, or packed (GSM septets in 7 bits).",
+    ),
+    "data_coding": Option(None, _auto_or_number(255), "What announces the default alphabet: a number, or auto (0)."),
+    "ucs2_data_coding": Option(None, _auto_or_number(255), "What announces UCS-2: a number, or auto (8)."),
+    "long": Option(
+        "udh8",
+        _choice(Long),
+        "How long messages go: udh8 or udh16 (a header in each segment), sar (TLVs), payload (in one message_payload).",
+    ),
+    "shift": Option(
+        "none",
+        _choice(["none", *LANGUAGES]),
+        "National tables for texts outside GSM, if SMSC and phones know them: none, spanish, portuguese, turkish.",
+    ),
+    "transliterate": Option(
+        False, _yes_or_no, "Write a text in plainer letters (á as a) where that spares it UCS-2: yes or no."
+    ),
+    "flash": Option(
+        False, _yes_or_no, "Class 0, shown at once and not kept, where the data_coding is auto: yes or no."
+    ),
+    "service_type": Option("", _service_type, "The service_type, where the provider gives one."),
+    "protocol_id": Option(0, _number(0, 255), "The protocol_id."),
+    "priority_flag": Option(0, _number(0, 3), "The priority_flag, 0 to 3."),
+    "registered_delivery": Option(
+        None, _auto_or_number(255), "What asks for receipts: a number, or auto (1, and 0 without the setting receipts)."
+    ),
+    "validity": Option(
+        "",
+        _validity,
+        "How long the SMSC may try: 24h, 90m, 2d; with absolute behind it, as a date; empty: as it likes.",
+    ),
+    "tlvs": Option(
+        "", _tlvs, "TLVs for every message: 0x1400=s:text,0x1401=z:text with a NUL,0x0204=h:00ff (hexadecimal)."
+    ),
     "errors": Option("", _errors, "What this provider means by a code: 0x14=throttle,0x400=stop."),
 }
 
@@ -89,4 +164,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise BadInput(f'An SMPP trunk has no option "{unknown[0]}"; it has {", ".join(OPTIONS)}, preset.')
     given = {**(presets.fields(preset) if preset else {}), **given}
-    return {name: option.check(name, given.get(name, option.default)) for name, option in OPTIONS.items()}
+    checked = {name: option.check(name, given.get(name, option.default)) for name, option in OPTIONS.items()}
+    if checked["shift"] != "none" and checked["default_alphabet"] not in (Alphabet.GSM0338, Alphabet.PACKED):
+        raise BadInput("Shift tables need an SMPP trunk whose default_alphabet is gsm0338 or packed.")
+    return checked

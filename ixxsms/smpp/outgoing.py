@@ -10,39 +10,48 @@ from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ixxsms import text as gsm
+from smpplib import consts
+
 from ixxsms.errors import BadInput
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.backoff import Backoff
+from ixxsms.smpp.coding import Coding, Template
 from ixxsms.smpp.status import Class, Status, label, look_up
 from ixxsms.smpp.window import Window
 
 RETRY_AFTER = 30.0  #: seconds before a trunk tries again what it could not take
 PAUSE_FIRST, PAUSE_LAST = 1.0, 60.0  #: seconds that a throttled trunk is silent
 
+#: answers to a time field that the SMSC does not like
+_TIMES_REFUSED = {consts.SMPP_ESME_RINVSCHED, consts.SMPP_ESME_RINVEXPIRY}
+_NONE: frozenset[int] = frozenset()
+
 
 class _Message:
     """A message that owes its outcome. `open`: segments whose answer is still to come, written or not."""
 
     __slots__ = (
-        "begun", "bodies", "destination", "doubt", "failed", "failure", "ids", "message_id", "open", "order",
-        "source", "tail", "taken",
+        "begun", "cleared", "destination", "doubt", "failed", "failure", "head", "ids", "message_id", "open", "order",
+        "pieces", "reference", "taken", "text",
     )  # fmt: skip
 
     def __init__(
-        self, message_id: int, order: int, source: bytes, destination: bytes, tail: bytes, bodies: tuple[bytes, ...]
+        self, message_id: int, order: int, head: bytes, destination: bytes, text: str | None, template: Template
     ) -> None:
         self.message_id = message_id
         self.order = order
-        self.source = source
+        self.head = head
         self.destination = destination
-        self.tail = tail
-        self.bodies = bodies
-        self.open = len(bodies)
+        self.text = text  # of one that has a validity period, to be made again without
+        self.pieces, octets = template
+        # Of the message's own number: senders that begin anew, or share the work, must not repeat one another's.
+        self.reference = (message_id % 256**octets).to_bytes(octets, "big") if octets else b""
+        self.open = len(self.pieces)
         self.ids = [""] * self.open
         self.taken = 0
+        self.cleared: frozenset[int] = _NONE  # segments that went again without their validity period
         self.begun = False
         self.failure: Status | None = None
         self.failed = 0  # which segment it was, from 0
@@ -55,16 +64,6 @@ _Piece = tuple[_Message, int]
 _Flight = tuple[_Message, int, float, int]
 
 
-@lru_cache(maxsize=512)
-def _cut(text: str, registered_delivery: int) -> tuple[bytes, tuple[bytes, ...]]:
-    """The tail of the submit_sm and the bodies without headers: campaigns send one text to many."""
-    bodies = tuple(gsm.cut(text))
-    coding = 0 if gsm.encoding_of(text) is gsm.Encoding.GSM else 8
-    if len(bodies) > 255:
-        gsm.udh8(0, len(bodies), 1)  # raises BadInput with its sentence
-    return pdu.submit_tail(pdu.UDHI if len(bodies) > 1 else 0, registered_delivery, coding), bodies
-
-
 class Outgoing:
     """`window` segments at most are unanswered; each is in doubt `response_timeout` seconds after it was written."""
 
@@ -73,7 +72,7 @@ class Outgoing:
         window: int,
         response_timeout: float,
         *,
-        receipts: bool = True,
+        coding: Coding | None = None,
         plan: Plan | None = None,
         overrides: dict[int, Class] | None = None,
     ) -> None:
@@ -84,10 +83,13 @@ class Outgoing:
         self.owed = 0
         self._size = self._limit = window
         self._timeout = response_timeout
-        self._registered = 1 if receipts else 0
+        self._coding = coding or Coding()
+        self._validity = self._coding.validity
+        # Campaigns send one text to many.
+        self._template = lru_cache(maxsize=512)(self._coding.template)
         self._plan = plan or Plan()
         self._overrides = overrides or {}
-        self._sources: dict[str, bytes] = {}
+        self._heads: dict[str, bytes] = {}
         self._flights: Window[_Flight] = Window()
         self._pending: deque[_Piece] = deque()
         self._again: list[_Piece] = []
@@ -113,29 +115,32 @@ class Outgoing:
         overdue = self._flights.next_deadline()
         return min(overdue, self.resume_at) if sending else overdue
 
-    def submit(self, batch: Sequence[Submission]) -> None:
-        """Queue messages. One that can never be put into a PDU is refused."""
+    def submit(self, batch: Sequence[Submission], at: float = 0.0) -> None:
+        """Queue messages. One that can never be put into a PDU is refused. `at`: the Unix time, for validities."""
+        validity = (self._validity.period(at),) if self._validity else ()
         for submission in batch:
             self.owed += 1
             self._order += 1
             try:
-                source = self._sources.get(submission.sender_id) or self._source(submission.sender_id)
+                head = self._heads.get(submission.sender_id) or self._head(submission.sender_id)
                 destination = self._plan.destination(submission.destination, submission.national)
-                tail, bodies = _cut(submission.text, self._registered)
+                template = self._template(submission.text, *validity)
             except BadInput as error:
                 self._outcome(Refused(submission.message_id, str(error)))
                 continue
-            message = _Message(submission.message_id, self._order, source, destination, tail, bodies)
+            text = submission.text if validity else None
+            message = _Message(submission.message_id, self._order, head, destination, text, template)
             if message.open == 1:
                 self._pending.append((message, 0))
             else:
                 self._pending.extend((message, index) for index in range(message.open))
 
-    def _source(self, sender_id: str) -> bytes:
-        if len(self._sources) >= 1000:
-            self._sources.clear()
-        source = self._sources[sender_id] = self._plan.source(sender_id)
-        return source
+    def _head(self, sender_id: str) -> bytes:
+        if len(self._heads) >= 1000:
+            self._heads.clear()
+        head = pdu.submit_head(self._coding.service_type, self._plan.source(sender_id))
+        self._heads[sender_id] = head
+        return head
 
     def pump(self, now: float, out: bytearray, flushed: int) -> None:
         """Put what the window has room for into `out`, before which `flushed` octets have left."""
@@ -143,17 +148,17 @@ class Outgoing:
             if now < self.resume_at:
                 return
             self._resume(now)
+        if self._again:
+            self._requeue()
         pending, room = self._pending, self._limit - len(self._flights)
         if not pending or room <= 0:
             return
         deadline, end, made = now + self._timeout, flushed + len(out), []
         while pending and room > 0:
             message, index = pending.popleft()
-            body = message.bodies[index]
-            if len(message.bodies) > 1:
-                body = gsm.udh8(message.order, len(message.bodies), index + 1) + body
+            before, after = message.pieces[index]
             sequence = self.next_sequence()
-            octets = pdu.submit_sm(sequence, message.source, message.destination, message.tail, body)
+            octets = pdu.submit_sm(sequence, message.head, message.destination, before + message.reference + after)
             end += len(octets)
             self._flights.register(sequence, deadline, (message, index, now, end))
             message.begun = True
@@ -182,10 +187,12 @@ class Outgoing:
 
     def _failed(self, message: _Message, index: int, status: Status, since: float, now: float) -> bool:
         """Note a refusal. False if the segment goes again, so that its answer is still to come."""
+        if status.code in _TIMES_REFUSED and self._clear_validity(message, index, status):
+            return False
         if status.klass is Class.THROTTLE:
             self._throttle(since, now)
             if not message.failure and not message.doubt:
-                message.begun = len(message.bodies) > 1
+                message.begun = len(message.pieces) > 1
                 self._again.append((message, index))
                 return False
         if status.klass in (Class.STOP, Class.REBIND) and self.trouble is None:
@@ -195,6 +202,19 @@ class Outgoing:
             self._drop_rest(message)
         return True
 
+    def _clear_validity(self, message: _Message, index: int, status: Status) -> bool:
+        """Send a segment once more without its validity period, and all that follow too: the SMSC wants none."""
+        if message.text is None or message.failure or message.doubt or index in message.cleared:
+            return False
+        if self._validity is not None:
+            self._validity = None
+            self.events.append(Warned(f"the SMSC refuses the validity period, so messages go without one: {status}"))
+        message.pieces = self._template(message.text).pieces
+        message.cleared = message.cleared | {index}
+        message.begun = len(message.pieces) > 1
+        self._again.append((message, index))
+        return True
+
     def _throttle(self, since: float, now: float) -> None:
         # Of a whole window that is turned down only the first answer makes the pause longer.
         if not self.paused and since >= self._resumed_at:
@@ -202,13 +222,16 @@ class Outgoing:
 
     def _resume(self, now: float) -> None:
         self.paused, self.resume_at, self._resumed_at = False, float("inf"), now
+
+    def _requeue(self) -> None:
+        """What goes again goes first, in its old order."""
         self._again.sort(key=lambda piece: (piece[0].order, piece[1]))
         self._pending.extendleft(reversed(self._again))
         self._again.clear()
 
     def _drop_rest(self, message: _Message) -> None:
         """Take the segments that wait out of the queues: the message will not be whole."""
-        if len(message.bodies) == 1:
+        if len(message.pieces) == 1:
             return
         before = len(self._pending) + len(self._again)
         self._pending = deque(piece for piece in self._pending if piece[0] is not message)
@@ -255,7 +278,7 @@ class Outgoing:
         self._limit = self._size
 
     def _settle(self, message: _Message, lost: str = "") -> None:
-        failure, count = message.failure, len(message.bodies)
+        failure, count = message.failure, len(message.pieces)
         if message.doubt:
             ids = tuple(filter(None, message.ids))
             where = f" ({message.taken} of {count} segments were accepted)" if count > 1 else ""
@@ -269,7 +292,7 @@ class Outgoing:
 
     def _refusal(self, message: _Message, status: Status) -> Refused | Deferred:
         code, reason, klass = label(status.code), str(status), status.klass
-        count = len(message.bodies)
+        count = len(message.pieces)
         if count > 1:
             reason = f"segment {message.failed + 1} of {count} refused: {reason}"
         if klass is Class.PERMANENT or message.taken:

@@ -21,6 +21,7 @@ HEADER = struct.Struct(">LLLL")  #: command_length, command_id, command_status, 
 HEADER_LENGTH = 16
 MAX_LENGTH = 64 * 1024  #: no PDU that makes sense is longer; it bounds what one peer can make us keep
 RESPONSE = 0x80000000  #: the bit that tells an answer from a request
+MAX_SHORT_MESSAGE = 254  #: octets of short_message (section 5.2.22)
 MAX_SEQUENCE = 0x7FFFFFFF  #: section 5.1.4
 
 _codes = command_codes.commands
@@ -146,17 +147,46 @@ def parse_id(body: bytes) -> str:
     return message_id if message_id.isprintable() else "".join(filter(str.isprintable, message_id))
 
 
-def submit_tail(esm_class: int, registered_delivery: int, data_coding: int) -> bytes:
-    """What stands between destination_addr and sm_length: no protocol, priority, times, replacement or canned text."""
-    return bytes((esm_class, 0, 0, 0, 0, registered_delivery, 0, data_coding, 0))
+def submit_head(service_type: bytes, source: bytes) -> bytes:
+    """What stands before dest_addr_ton: `service_type` without its NUL, `source` as address.Plan gives it."""
+    return service_type + b"\0" + source
 
 
-def submit_sm(sequence: int, source: bytes, destination: bytes, tail: bytes, data: bytes) -> bytes:
-    """The packed submit_sm (section 4.4.1) without TLVs.
+def submit_tail(
+    esm_class: int,
+    registered_delivery: int,
+    data_coding: int,
+    *,
+    protocol_id: int = 0,
+    priority_flag: int = 0,
+    validity_period: bytes = b"",
+) -> bytes:
+    """What stands between destination_addr and sm_length: no schedule, replacement or canned text.
 
-    `source` and `destination` as address.Plan gives them, `tail` as submit_tail does, `data` up to 254 octets.
+    `validity_period` without its NUL; empty leaves it to the SMSC.
     """
-    body = b"\0" + source + destination + tail + len(data).to_bytes(1, "big") + data
+    before = bytes((esm_class, protocol_id, priority_flag, 0)) + validity_period
+    return before + bytes((0, registered_delivery, 0, data_coding, 0))
+
+
+def short_message(data: bytes) -> bytes:
+    """sm_length and short_message. 254 octets are the most (section 5.2.22): more must not have been made."""
+    if len(data) > MAX_SHORT_MESSAGE:
+        raise ValueError(f"a short_message of {len(data)} octets")
+    return len(data).to_bytes(1, "big") + data
+
+
+def tlv(tag: int, value: bytes) -> bytes:
+    """An optional parameter (section 5.3.1)."""
+    return struct.pack(">HH", tag, len(value)) + value
+
+
+def submit_sm(sequence: int, head: bytes, destination: bytes, rest: bytes) -> bytes:
+    """The packed submit_sm (section 4.4.1).
+
+    `head` as submit_head makes it, `destination` as address.Plan gives it, `rest`: submit_tail, short_message, TLVs.
+    """
+    body = head + destination + rest
     return HEADER.pack(HEADER_LENGTH + len(body), SUBMIT_SM, 0, sequence) + body
 
 

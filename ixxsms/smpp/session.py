@@ -17,6 +17,7 @@ from ixxsms.events import Event, Stopped, Submission
 from ixxsms.smpp import incoming, pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.backoff import Backoff
+from ixxsms.smpp.coding import Coding
 from ixxsms.smpp.outgoing import Outgoing
 from ixxsms.smpp.status import Class, Status, look_up
 from ixxsms.smpp.timers import Due, Timers
@@ -52,7 +53,7 @@ class Settings:
     bind: str = "trx"
     window: int = 10
     response_timeout: float = 30.0
-    receipts: bool = True
+    coding: Coding = field(default_factory=Coding)
     enquire_link: float = 30.0
     answer_timeout: float = 10.0
     plan: Plan = field(default_factory=Plan)
@@ -84,7 +85,7 @@ class Session:
         self._outgoing = Outgoing(
             settings.window,
             settings.response_timeout,
-            receipts=settings.receipts,
+            coding=settings.coding,
             plan=settings.plan,
             overrides=settings.errors,
         )
@@ -127,9 +128,9 @@ class Session:
         self.out += pdu.bind(settings.bind, sequence, settings.user, settings.password, settings.system_type)
         self._timers.bind_sent(now)
 
-    def submit(self, batch: Sequence[Submission], now: float) -> None:
-        """Take messages; each gets its outcome, at the latest when the link is lost."""
-        self._outgoing.submit(batch)
+    def submit(self, batch: Sequence[Submission], now: float, at: float = 0.0) -> None:
+        """Take messages; each gets its outcome, at the latest when the link is lost. `at`: the same in Unix time."""
+        self._outgoing.submit(batch, at)
         if self.state is not State.BOUND or self._leaving or self._settings.bind == "rx":
             self._outgoing.drop_unbegun(self._leaving or self.why or "The trunk is not logged in.")
         self._pump(now)

@@ -149,8 +149,9 @@ class Raw:
         self.link.sendall(pdu.bind(kind, 1000, user, "secret"))
 
     def submit(self, *sequences: int, destination: str = "34600000001") -> None:
-        source, to, tail = Plan().source("acme"), Plan().destination(destination), pdu.submit_tail(0, 1, 0)
-        self.link.sendall(b"".join(pdu.submit_sm(sequence, source, to, tail, b"hello") for sequence in sequences))
+        head, to = pdu.submit_head(b"", Plan().source("acme")), Plan().destination(destination)
+        rest = pdu.submit_tail(0, 1, 0) + pdu.short_message(b"hello")
+        self.link.sendall(b"".join(pdu.submit_sm(sequence, head, to, rest) for sequence in sequences))
 
     def hear(self, count: int) -> list[pdu.Frame]:
         """So many more PDUs, after the answer to the bind."""

@@ -407,6 +407,16 @@ def test_the_pace_of_a_trunk_is_kept_in_segments(pbx, smsc):
     assert time.monotonic() - begun > 0.8
 
 
+def test_the_pace_holds_where_the_trunks_alphabet_makes_more_segments_than_were_counted(pbx, smsc):
+    pbx.smpp("slow", smsc.port, pace=20, default_alphabet="ascii")
+    pbx.campaign(6, text="é" * 150)  # one segment each in GSM, three in UCS-2
+    pbx.drain()
+    assert len(smsc.received) == 18
+    assert pbx.show().states["delivered"] == 6
+    # Six segments would be gone in 0.2 seconds; the debt of the last two messages is not waited for.
+    assert smsc.received[-1].at - smsc.received[0].at > 0.4
+
+
 def test_what_a_killed_daemon_had_in_its_window_is_in_doubt_and_the_rest_is_sent(pbx, smsc):
     trunk_id = pbx.smpp("one", smsc.port)
     pbx.campaign(20)

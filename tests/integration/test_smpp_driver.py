@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import handset
 import pytest
 
 from ixxsms.drivers.base import Link, TrunkConfig
 from ixxsms.drivers.smpp import READ_OCTETS, UNWRITTEN_OCTETS, SmppDriver
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.receipt import remote_id_keys
-from ixxsms.testing import FakeSMSC
+from ixxsms.testing import FakeSMSC, Submitted
 
 Make = Callable[..., SmppDriver]
 
@@ -110,7 +111,48 @@ def test_long_unicode_messages_arrive_letter_by_letter(driver: Make) -> None:
         first = next(event for event in events if isinstance(event, Accepted) and event.message_id == 0)
         assert len(first.remote_ids) == 3
         taken = smsc.received[0]
-        assert (taken.data_coding, taken.esm_class, taken.short_message[:6]) == (8, 0x40, b"\x05\x00\x03\x01\x03\x01")
+        assert (taken.data_coding, taken.esm_class, taken.short_message[:6]) == (8, 0x40, b"\x05\x00\x03\x00\x03\x01")
+
+
+TEXTS = [
+    "", "plain", "[€] " * 90,
+    "Añadió más: ¿cuándo? " * 20, "ğışİ çok güzel " * 15, "não há coração " * 20, "日本 😀 " * 40
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("long", ["udh8", "udh16", "sar", "payload"])
+@pytest.mark.parametrize(
+    ("alphabet", "shift"),
+    [("latin1", "none"), ("ascii", "none")]
+    + [(one, other) for one in ("gsm0338", "packed") for other in ("none", "spanish", "portuguese", "turkish")],
+)
+def test_the_phone_reads_every_text_letter_by_letter(alphabet: str, shift: str, long: str, driver: Make) -> None:
+    tlvs = "0x1400=s:1101234567890,0x1401=s:1107160000000000001"
+    with FakeSMSC(receipts=False) as smsc:
+        opened = driver(
+            smsc.port, window=7, default_alphabet=alphabet, long=long, shift=shift, validity="24h absolute", tlvs=tlvs
+        )
+        events = send(opened, [message(number, text) for number, text in enumerate(TEXTS)])
+        assert {type(event) for event in events} == {Accepted}
+        for number, text in enumerate(TEXTS):
+            parts = [taken for taken in smsc.received if taken.destination == message(number).destination]
+            assert handset.read([as_message(part) for part in parts], alphabet) == text
+        assert {taken.tlvs[0x1400] for taken in smsc.received} == {b"1101234567890"}
+        assert {taken.tlvs[0x1401] for taken in smsc.received} == {b"1107160000000000001"}
+
+
+def as_message(taken: Submitted) -> pdu.Message:
+    fields = (taken.esm_class, taken.registered_delivery, taken.data_coding, taken.short_message, taken.tlvs)
+    return pdu.Message(0, 0, b"", 0, 0, b"", *fields)
+
+
+def test_an_smsc_that_refuses_the_validity_gets_the_messages_without_it(driver: Make) -> None:
+    with FakeSMSC(receipts=False, errors={"34": 0x62}) as smsc:
+        opened = driver(smsc.port, validity="24h")
+        assert [type(event) for event in send(opened, [message(1)])] == [Warned, Deferred]
+        assert smsc.submits == 2
+        smsc.errors.clear()
+        assert [type(event) for event in send(opened, [message(1)])] == [Accepted]
 
 
 @pytest.mark.parametrize("ids", ["decimal", "hex"])

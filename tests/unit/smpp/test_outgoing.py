@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ixxsms import text as gsm
-from ixxsms.events import Accepted, Deferred, InDoubt, Refused
+from ixxsms.events import Accepted, Deferred, InDoubt, Refused, Warned
 from ixxsms.smpp import pdu
+from ixxsms.smpp.coding import Coding, Long, Validity
 
 Make = Callable[..., Any]
 LONG = "x" * 400  # three segments
@@ -27,7 +28,7 @@ def test_a_message_goes_as_one_submit_sm_and_is_accepted_with_its_id(talk: Make,
 
 
 def test_no_receipt_is_asked_for_where_none_is_wanted(talk: Make, message: Make) -> None:
-    (frame,) = talk(receipts=False).submit(message(1))
+    (frame,) = talk(coding=Coding(registered_delivery=0)).submit(message(1))
     parsed = pdu.parse_message(frame[0], frame[3])
     assert parsed is not None
     assert parsed.registered_delivery == 0
@@ -323,3 +324,98 @@ def test_what_was_throttled_is_handed_back_when_the_trunk_leaves(talk: Make, mes
     talk.session.leave("The trunk was closed.", talk.now)
     assert talk.frames()[0][0] == pdu.UNBIND
     assert talk.tick(0) == [Deferred(1, "The trunk was closed.", elsewhere=True, counted=False)]
+
+
+def test_the_reference_of_a_long_message_is_its_own_number(talk: Make, message: Make) -> None:
+    talk = talk()
+    for number in (7, 0x1234):
+        frames = talk.submit(message(number, LONG))
+        references = {gsm.split_udh(pdu.parse_message(f[0], f[3]).data)[0].reference for f in frames}  # type: ignore[union-attr]
+        assert references == {number % 256}
+
+
+def test_the_window_counts_what_the_trunks_alphabet_makes_of_a_text(talk: Make, message: Make) -> None:
+    talk = talk(window=3, coding=Coding(long=Long.UDH16))
+    frames = talk.submit(message(1, "x" * 153 * 3, segments=3), message(2, segments=1))
+    assert len(frames) == 3
+    assert talk.session.room() == 0
+    talk.answer(frames[0], message_id="a")
+    frames += talk.frames()
+    for frame, message_id in zip(frames[1:3], "bc", strict=True):
+        talk.answer(frame, message_id=message_id)
+    assert talk.answer(frames[3], message_id="d") == [Accepted(1, ("a", "b", "c", "d"))]
+
+
+WEEK = Coding(validity=Validity(7 * 24 * 3600))
+WITHOUT_IT = Warned(
+    "the SMSC refuses the validity period, so messages go without one: "
+    "the validity period is invalid (RINVEXPIRY, 0x62)"
+)
+
+
+def validity_of(frame: pdu.Frame) -> bytes:
+    """validity_period of a submit_sm of these tests, none of whose fields before the addresses has a NUL."""
+    after_addresses = frame[3].split(b"34600000001\0", 1)[1]
+    return after_addresses[4:].split(b"\0", 1)[0]
+
+
+def test_every_submit_sm_carries_the_validity_of_the_trunk(talk: Make, message: Make) -> None:
+    frames = talk(coding=WEEK).submit(message(1), message(2, LONG))
+    assert [validity_of(frame) for frame in frames] == [b"000007000000000R"] * 4
+    talk = talk(coding=Coding(validity=Validity(3600, absolute=True)))
+    talk.session.submit([message(1)], talk.now, 1795176001.5)  # 2026-11-20 12:00:01 UTC
+    assert validity_of(talk.frames()[0]) == b"261120130100000+"
+
+
+@pytest.mark.parametrize("status", [0x61, 0x62])
+def test_a_refused_validity_is_cleared_and_the_message_goes_once_more(status: int, talk: Make, message: Make) -> None:
+    talk = talk(coding=WEEK)
+    (frame,) = talk.submit(message(1))
+    (warning,) = talk.answer(frame, status)
+    assert isinstance(warning, Warned)
+    (again,) = talk.frames()
+    assert validity_of(again) == b""
+    assert again[3] == frame[3].replace(b"000007000000000R", b"")
+    assert talk.session.in_flight() == 1
+    assert talk.answer(again, message_id="a") == [Accepted(1, ("a",))]
+
+
+def test_after_one_refusal_all_go_without_a_validity_and_one_warning_is_enough(talk: Make, message: Make) -> None:
+    talk = talk(coding=WEEK)
+    frames = talk.submit(message(1), message(2))
+    assert talk.answer(frames[0], 0x62) == [WITHOUT_IT]
+    assert talk.answer(frames[1], 0x62) == []
+    frames = [*talk.frames(), *talk.submit(message(3))]
+    assert [validity_of(frame) for frame in frames] == [b"", b"", b""]
+    assert [type(event) for frame in frames for event in talk.answer(frame)] == [Accepted] * 3
+
+
+def test_a_validity_is_cleared_once_and_then_the_refusal_counts(talk: Make, message: Make) -> None:
+    talk = talk(coding=WEEK)
+    (frame,) = talk.submit(message(1))
+    talk.answer(frame, 0x62)
+    (again,) = talk.frames()
+    (event,) = talk.answer(again, 0x62)
+    assert event == Deferred(1, "the validity period is invalid (RINVEXPIRY, 0x62)", "0x62", elsewhere=True)
+    (frame,) = talk.submit(message(2))
+    (event,) = talk.answer(frame, 0x62)
+    assert isinstance(event, Deferred)
+
+
+def test_each_segment_of_a_long_message_goes_again_in_its_order(talk: Make, message: Make) -> None:
+    talk = talk(coding=WEEK)
+    frames = talk.submit(message(1, LONG))
+    talk.answer(frames[0], message_id="a")
+    refusals = b"".join(pdu.answer(frame[0], 0x62, frame[2]) for frame in (frames[2], frames[1]))
+    assert talk.say(refusals) == [WITHOUT_IT]
+    again = talk.frames()
+    assert [frame[3] for frame in again] == [frame[3].replace(b"000007000000000R", b"") for frame in frames[1:]]
+    talk.answer(again[0], message_id="b")
+    assert talk.answer(again[1], message_id="c") == [Accepted(1, ("a", "b", "c"))]
+
+
+def test_a_message_that_is_to_go_without_its_validity_is_handed_back_at_a_loss(talk: Make, message: Make) -> None:
+    talk = talk(coding=WEEK, window=1)
+    (frame,) = talk.submit(message(1))
+    talk.session.receive(pdu.answer(frame[0], 0x62, frame[2]), talk.now)
+    assert talk.lose("gone") == [Deferred(1, "gone", elsewhere=True, counted=False)]

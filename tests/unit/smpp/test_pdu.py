@@ -23,8 +23,8 @@ def by_smpplib(name: str, sequence: int, **fields: object) -> bytes:
 
 
 def ours(sequence: int, sender: str, destination: str, esm: int, receipts: int, coding: int, data: bytes) -> bytes:
-    tail = pdu.submit_tail(esm, receipts, coding)
-    return pdu.submit_sm(sequence, PLAN.source(sender), PLAN.destination(destination), tail, data)
+    rest = pdu.submit_tail(esm, receipts, coding) + pdu.short_message(data)
+    return pdu.submit_sm(sequence, pdu.submit_head(b"", PLAN.source(sender)), PLAN.destination(destination), rest)
 
 
 @given(
@@ -62,6 +62,73 @@ def test_the_packed_submit_sm_is_smpplibs_byte_by_byte(
         short_message=data,
     )
     assert ours(sequence, sender, destination, esm, receipts, coding, data) == expected
+
+
+@given(
+    service_type=st.sampled_from(["", "WAP", "CMT"]),
+    protocol_id=st.integers(0, 255),
+    priority_flag=st.integers(0, 3),
+    validity=st.sampled_from(["", "000001000000000R", "261121120100000+"]),
+    registered=st.integers(0, 255),
+    data=st.binary(max_size=254),
+    reference=st.integers(0, 0xFFFF),
+    payload=st.binary(min_size=1, max_size=300),
+)
+def test_every_field_and_tlv_of_a_submit_sm_is_where_smpplib_puts_it(
+    service_type: str,
+    protocol_id: int,
+    priority_flag: int,
+    validity: str,
+    registered: int,
+    data: bytes,
+    reference: int,
+    payload: bytes,
+) -> None:
+    tlvs = {"sar_msg_ref_num": reference, "sar_total_segments": 2, "sar_segment_seqnum": 1}
+    if not data:
+        tlvs = {"message_payload": payload}  # type: ignore[dict-item]
+    source, destination = PLAN.source("acme"), PLAN.destination("34600000001")
+    expected = by_smpplib(
+        "submit_sm",
+        7,
+        service_type=service_type,
+        source_addr_ton=5,
+        source_addr_npi=0,
+        source_addr="acme",
+        dest_addr_ton=1,
+        dest_addr_npi=1,
+        destination_addr="34600000001",
+        esm_class=0,
+        protocol_id=protocol_id,
+        priority_flag=priority_flag,
+        schedule_delivery_time="",
+        validity_period=validity,
+        registered_delivery=registered,
+        replace_if_present_flag=0,
+        data_coding=0,
+        sm_default_msg_id=0,
+        short_message=data,
+        **tlvs,
+    )
+    tail = pdu.submit_tail(
+        0, registered, 0, protocol_id=protocol_id, priority_flag=priority_flag, validity_period=validity.encode()
+    )
+    ours = [
+        pdu.tlv(pdu.TLV_SAR_REFERENCE, reference.to_bytes(2, "big")),
+        pdu.tlv(pdu.TLV_SAR_TOTAL, b"\x02"),
+        pdu.tlv(pdu.TLV_SAR_NUMBER, b"\x01"),
+    ]
+    if not data:
+        ours = [pdu.tlv(pdu.TLV_MESSAGE_PAYLOAD, payload)]
+    rest = tail + pdu.short_message(data) + b"".join(ours)
+    made = pdu.submit_sm(7, pdu.submit_head(service_type.encode(), source), destination, rest)
+    assert made == expected
+
+
+def test_a_short_message_of_more_than_254_octets_cannot_be_made() -> None:
+    assert pdu.short_message(b"x" * 254) == b"\xfe" + b"x" * 254
+    with pytest.raises(ValueError, match="255 octets"):
+        pdu.short_message(b"x" * 255)
 
 
 @pytest.mark.parametrize("name", ["enquire_link", "unbind"])
