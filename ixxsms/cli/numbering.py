@@ -92,9 +92,12 @@ def check(
         say(f"{number}: not valid, {found.reason}")
 
 
-@app.command(epilog=examples("ixxsms segments 'Your order is ready'", "ixxsms segments --json - < text.txt"))
+@app.command(epilog=examples("ixxsms segments 'Your order is ready'", "ixxsms segments --trunk provider - < text.txt"))
 def segments(
     text: Annotated[str, typer.Argument(metavar="TEXT", help='The text; "-" is standard input.')],
+    trunk: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Tell also what this SMPP trunk makes of it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell what a text costs: encoding, length, segments.
@@ -103,12 +106,29 @@ def segments(
     """
     from ixxsms import text as sms_text
 
-    found = sms_text.measure(read_text(text))
+    words = read_text(text)
+    found = sms_text.measure(words)
+    through = _through(trunk, words) if trunk else None
     if as_json:
         fields = {"encoding": str(found.encoding), "length": found.length, "segments": found.segments}
-        print_json({**fields, "forced_by": list(found.forced_by)})
+        there = {"data_coding": through[0], "trunk_segments": through[1]} if through else {}
+        print_json({**fields, "forced_by": list(found.forced_by), **there})
         return
     unit = "septet" if found.encoding is sms_text.Encoding.GSM else "UTF-16 unit"
     say(f"{found.encoding}: {plural(found.length, unit)}, {plural(found.segments, 'segment')}")
     for char in found.forced_by:
         say(f"not in the GSM alphabet: {character(char)}")
+    if through:
+        say(f"through the trunk {trunk}: data_coding {through[0]}, {plural(through[1], 'segment')}")
+
+
+def _through(name: str, text: str) -> tuple[int, int]:
+    """The data_coding and the segments of a text on that trunk."""
+    from ixxsms.drivers import kinds
+    from ixxsms.smpp import coding
+
+    with ixxsms.open() as pbx:
+        trunk = pbx.trunks.get(name)
+    if trunk.kind != "smpp":
+        raise BadInput(f'The trunk "{name}" is no SMPP trunk: only these write a text in a way of their own.')
+    return coding.of_options(kinds.check_options(trunk.kind, trunk.options, ""), True).segments(text)

@@ -237,6 +237,17 @@ def test_segments_needs_no_database(program):
     assert "UTF-8" in program.refused("segments", "-", stdin=b"\xff")
 
 
+def test_segments_tells_what_a_trunk_makes_of_a_text(ready):
+    options = ("--option", "long=udh16", "--option", "shift=spanish", "--option", "data_coding=0xF1")
+    ready.done("trunk", "add", "provider", "--kind", "smpp", "--host", "smsc.example", *options)
+    told = ready.json("segments", "á" + "a" * 155, "--trunk", "provider")
+    assert (told["segments"], told["data_coding"], told["trunk_segments"]) == (3, 0xF1, 2)
+    assert "through the trunk provider: data_coding 241, 1 segment\n" in ready.done(
+        "segments", "á", "--trunk", "provider"
+    )
+    assert 'no trunk "other"' in ready.refused("segments", "x", "--trunk", "other")
+
+
 def test_without_a_numbering_plan_the_sentence_says_what_to_do(program):
     program.done("init")
     for arguments in (["numbering", "show"], ["check", "1"], ["list", "create", "a", "--csv", "a.csv"]):

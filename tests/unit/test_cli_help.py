@@ -27,7 +27,7 @@ PROMISED = {
     "numbering show": "",
     "numbering set": "--country --country-code --mobile-prefixes --min-length --max-length",
     "check": "",
-    "segments": "",
+    "segments": "--trunk",
     "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
     " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option"
     " --price",
