@@ -28,6 +28,7 @@ from ixxsms import (
     schema,
     status,
     trunks,
+    usage,
 )
 from ixxsms.asterisk import cdr
 from ixxsms.config import Config
@@ -115,6 +116,11 @@ class Pbx:
         with self.database.read() as session:
             plan = numbering_plan.get(session)
             return explain.explain(session, plan, number, time.time(), self.config.heartbeat_seconds)
+
+    def used(self, trunk: str) -> usage.Used:
+        """How many segments a trunk sent today and in this month, if it has a cap. Raises NotFound."""
+        with self.database.read() as session:
+            return usage.used(session, trunks.get(session, trunk).id, time.time())
 
     # -- messages --------------------------------------------------------------------------------------------------
 

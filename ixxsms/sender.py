@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks
+from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks, usage
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
@@ -76,6 +76,8 @@ class Sender:
         self._driver = open_driver(driver_config(trunk, config))
         self._asks_receipts = config.receipts and trunk.kind == "smpp"
         self._pace = Pace(trunk.pace)
+        self._limited = usage.has_cap(trunk)
+        self._at_cap = ""
         self._retry = outbox.Retry(config.max_attempts, config.retry_seconds)
         self._accepted = accepted
         self._events: list[Event] = []
@@ -162,7 +164,7 @@ class Sender:
         return float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
 
     def _room(self) -> float:
-        if self._stopping or self._plan is None:
+        if self._stopping or self._plan is None or self._at_cap:
             return 0
         return min(self._driver.room(), self._pace.allowed(time.monotonic()))
 
@@ -213,6 +215,8 @@ class Sender:
 
     def _record(self, session: Session, now: float) -> None:
         outcomes = [e for e in self._events if isinstance(e, Accepted | Refused | Deferred | InDoubt)]
+        not_taken = [e.message_id for e in outcomes if isinstance(e, Refused | Deferred)] if self._limited else []
+        too_much = usage.held(session, self.trunk_id, self._identity.daemon_id, not_taken) if not_taken else 0
         outbox.record(
             session,
             self.trunk_id,
@@ -233,9 +237,13 @@ class Sender:
                 inbox.store(session, self.trunk_id, event, now)
             elif isinstance(event, Stopped):
                 trunks.stop(session, self.trunk_id, event.reason)
+        if too_much:  # after the messages: who locks both locks them in this order
+            usage.take_off(session, self.trunk_id, too_much, now)
 
     def _claim(self, session: Session, room: float, now: float) -> list[outbox.Claimed]:
-        return outbox.claim(
+        if self._limited:
+            room = min(room, usage.left(session, self._trunk, now))
+        claimed = outbox.claim(
             session,
             self.trunk_id,
             self._identity.daemon_id,
@@ -246,6 +254,9 @@ class Sender:
             now=now,
             only=self._only,
         )
+        if self._limited and claimed:
+            usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)
+        return claimed
 
     def _settle(self, events: list[Event]) -> None:
         """Keep our own account of what was recorded."""
@@ -296,8 +307,16 @@ class Sender:
                     self._pace.share(
                         daemons.sharers(session, self.trunk_id, time.time(), self._config.heartbeat_seconds)
                     )
+                if self._limited:
+                    self._see_cap(session)
                 if self._asks_neighbours:
                     self._near = neighbours(session, self._trunk, self._config.heartbeat_seconds)
+
+    def _see_cap(self, session: Session) -> None:
+        why = usage.reached(session, [self._trunk], time.time()).get(self.trunk_id, "")
+        if why != self._at_cap:
+            log.warning("trunk %s: %s", self.name, why or "it is below its cap again")
+        self._at_cap = why
 
     def _report(self, told: tuple[Link, str], now: float) -> None:
         if told != self._told:
@@ -348,10 +367,12 @@ def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> Neig
     """The trunks beside this one, and its routes."""
     living = daemons.alive(session, time.time(), heartbeat_seconds)
     promising = daemons.promising(daemons.links(session, [daemon.id for daemon in living]))
+    known = trunks.all_trunks(session)
+    capped = usage.reached(session, known, time.time())
     usable = [
         other
-        for other in trunks.all_trunks(session)
-        if may_send(other) and other.id in promising and other.id != trunk.id
+        for other in known
+        if may_send(other) and other.id in promising and other.id not in capped and other.id != trunk.id
     ]
     better = frozenset(other.id for other in usable if other.priority < trunk.priority)
     return Neighbours(better, frozenset(other.id for other in usable), routes.turns(session, trunk, usable))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, outbox, receipts, trunks
+from ixxsms import campaigns, daemons, outbox, receipts, trunks, usage
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -183,7 +183,8 @@ class Service:
                 return False
             by_id = {trunk.id: trunk for trunk in trunks.all_trunks(session)}
             up = [by_id[s.trunk_id] for s in senders if s.trunk_id in by_id and s.link is Link.UP]
-            up = [trunk for trunk in up if may_send(trunk)]
+            capped = usage.reached(session, up, time.time())
+            up = [trunk for trunk in up if may_send(trunk) and trunk.id not in capped]
             if any(self._has_work(session, trunk, soon) for trunk in up):
                 return False
         return not any(self._waits_for_receipts(sender) for sender in senders)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ixxsms import daemons, outbox, routes, trunks
+from ixxsms import daemons, outbox, routes, trunks, usage
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
@@ -111,36 +111,40 @@ def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted
         time.sleep(_LOOK)
 
 
-def _candidates(session: Session, message_id: int, wanted: Trunk | None) -> list[Trunk]:
-    """The trunks that try the message, one after another."""
+def _trunks_of(session: Session, message_id: int, wanted: Trunk | None) -> list[Trunk]:
+    """The trunks that the message may go through, in their order."""
     if wanted:
         return [wanted]
     route_id = outbox.get(session, message_id).route_id
-    found = trunks.all_trunks(session) if not route_id else routes.in_turn(session, route_id, message_id)
-    return [trunk for trunk in found if may_send(trunk)]
+    return routes.in_turn(session, route_id, message_id) if route_id else trunks.all_trunks(session)
 
 
 def _why_none(session: Session, config: Config, message_id: int, wanted: Trunk | None) -> str:
     """Why no trunk can take it: each one's reason; empty while one may."""
     living = [daemon.id for daemon in daemons.alive(session, time.time(), config.heartbeat_seconds)]
     views = {view.trunk_id: view for view in daemons.links(session, living)}
+    found = _trunks_of(session, message_id, wanted)
+    capped = usage.reached(session, found, time.time())
     told = []
-    for trunk in _candidates(session, message_id, wanted):
+    for trunk in found:
         view = views.get(trunk.id)
-        if view and view.link in (Link.UP, Link.STARTING):
+        if view and view.link in (Link.UP, Link.STARTING) and trunk.id not in capped:
             return ""
-        told.append(f"{trunk.name}: {(view.why if view else '') or trunk.stopped_reason or 'not active'}")
-    return "; ".join(told) or NO_TRUNK
+        why = capped.get(trunk.id) or (view.why if view else "") or trunk.stopped_reason or "not active"
+        told.append(f"{trunk.name}: {why}")
+    return "; ".join(told)
 
 
 def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
     """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
     with database.write() as session:
-        candidates = _candidates(session, message_id, wanted)
-        if not wanted:
-            candidates = [trunk for trunk in candidates if daemons.may_run_on(trunk, daemons.this_host())]
+        found = _trunks_of(session, message_id, wanted)
+        capped = usage.reached(session, found, time.time())
+        host = daemons.this_host()
+        here = found if wanted else [trunk for trunk in found if may_send(trunk) and daemons.may_run_on(trunk, host)]
+        candidates = [trunk for trunk in here if trunk.id not in capped]
         identity = Identity(daemons.register(session, [], time.time()))
-    told = []
+    told = [f"{trunk.name}: {capped[trunk.id]}" for trunk in here if trunk.id in capped]
     try:
         for turn, trunk in enumerate(candidates, 1):
             left = [other.id for other in candidates[turn:]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, trunks
+from ixxsms import campaigns, daemons, trunks, usage
 from ixxsms.campaigns import CampaignView
 from ixxsms.drivers.base import Link
 from ixxsms.models import Daemon, Message, Trunk
@@ -17,6 +17,8 @@ __all__ = ["snapshot", "trunk_statuses"]
 
 #: The link of every trunk while no daemon is alive.
 NO_DAEMON = "no daemon"
+#: That of a trunk whose cap is reached, however its link is.
+CAPPED = "capped"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class DaemonStatus:
 
 @dataclass(frozen=True)
 class TrunkStatus:
-    """`link`: up, starting, down, stopped, disabled, or "no daemon". `rate`: segments per second now."""
+    """`link`: up, starting, down, stopped, disabled, capped, or "no daemon". `rate`: segments per second now."""
 
     name: str
     kind: str
@@ -65,7 +67,7 @@ def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
         daemons=[
             DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at, d.ami_link, d.ami_why) for d in living
         ],
-        trunks=_trunk_statuses(session, living),
+        trunks=_trunk_statuses(session, living, now),
         queued=_count(session, queued),
         outgoing_queue=_count(session, queued & Message.campaign_id.is_(None)),
         in_doubt=_count(session, Message.state == str(MessageState.IN_DOUBT)),
@@ -75,14 +77,16 @@ def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
 
 def trunk_statuses(session: Session, now: float, heartbeat_seconds: float) -> list[TrunkStatus]:
     """The state of every trunk, the most preferred first."""
-    return _trunk_statuses(session, daemons.alive(session, now, heartbeat_seconds))
+    return _trunk_statuses(session, daemons.alive(session, now, heartbeat_seconds), now)
 
 
-def _trunk_statuses(session: Session, living: list[Daemon]) -> list[TrunkStatus]:
+def _trunk_statuses(session: Session, living: list[Daemon], now: float) -> list[TrunkStatus]:
     views = daemons.links(session, [daemon.id for daemon in living])
+    known = trunks.all_trunks(session)
+    capped = usage.reached(session, known, now)
     return [
-        _trunk_status(trunk, [view for view in views if view.trunk_id == trunk.id], bool(living))
-        for trunk in trunks.all_trunks(session)
+        _trunk_status(trunk, [v for v in views if v.trunk_id == trunk.id], bool(living), capped.get(trunk.id, ""))
+        for trunk in known
     ]
 
 
@@ -90,7 +94,7 @@ def _count(session: Session, condition: object) -> int:
     return session.scalar(select(func.count()).select_from(Message).where(condition)) or 0  # type: ignore[arg-type]
 
 
-def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool) -> TrunkStatus:
+def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool, at_cap: str) -> TrunkStatus:
     """The best link that any daemon has; why it is not up, where none is."""
     order = [Link.UP, Link.STARTING, Link.DOWN, Link.STOPPED]
     best = min(views, key=lambda view: order.index(view.link), default=None)
@@ -98,6 +102,8 @@ def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool)
         link, why = "disabled", ""
     elif trunk.stopped_reason:
         link, why = str(Link.STOPPED), trunk.stopped_reason
+    elif at_cap:
+        link, why = CAPPED, at_cap
     elif best is None:
         link, why = (str(Link.STARTING), "") if any_daemon else (NO_DAEMON, "ixxmassivesms is not running")
     else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms.drivers import kinds
 from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
-from ixxsms.models import Campaign, Message, Route, RouteTrunk, Trunk, TrunkLink
+from ixxsms.models import Campaign, Message, Route, RouteTrunk, Trunk, TrunkLink, TrunkUsage
 from ixxsms.names import check_name
 from ixxsms.numbering import check_sender_id
 from ixxsms.states import OPEN
@@ -21,6 +21,8 @@ __all__ = ["add", "all_trunks", "edit", "enable", "get", "remove", "set_active",
 COMMON = (
     "priority",
     "price",
+    "daily_cap",
+    "monthly_cap",
     "sender_id",
     "append_country_code",
     "pace",
@@ -29,6 +31,9 @@ COMMON = (
     "hosts",
     "most_daemons",
 )
+
+#: The highest cap.
+MOST_CAP = 2_000_000_000
 
 
 def get(session: Session, name: str) -> Trunk:
@@ -119,6 +124,7 @@ def remove(session: Session, name: str) -> None:
     session.execute(update(Message).where(Message.trunk_id == trunk.id).values(trunk_id=None))
     session.execute(update(Campaign).where(Campaign.trunk_id == trunk.id).values(trunk_id=None))
     session.execute(TrunkLink.__table__.delete().where(TrunkLink.trunk_id == trunk.id))  # type: ignore[attr-defined]
+    session.execute(delete(TrunkUsage).where(TrunkUsage.trunk_id == trunk.id))
     session.delete(trunk)
 
 
@@ -135,6 +141,8 @@ def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
         raise BadInput("The priority of a trunk must be 1 (the first) or more.")
     if not 0 <= fields.get("price", 0) < 1e9:
         raise BadInput("The price of a segment must be a number, 0 or more.")
+    if not all(0 <= fields.get(cap, 0) <= MOST_CAP for cap in ("daily_cap", "monthly_cap")):
+        raise BadInput(f"A cap of a trunk is a number of segments up to {MOST_CAP}, or 0 for none.")
     if fields.get("pace", 0) < 0:
         raise BadInput("The pace of a trunk must be a number of segments per second, or 0 for no limit.")
     if "hosts" in fields:

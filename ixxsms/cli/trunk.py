@@ -36,6 +36,8 @@ Window = Annotated[int | None, typer.Option(help="How many segments or script ru
 Pace = Annotated[float | None, typer.Option(help="Segments per second; 0 is no limit (default).")]
 SenderId = Annotated[str | None, typer.Option(help="What recipients see: 11 letters and digits, or 14 digits.")]
 Priority = Annotated[int | None, typer.Option(help="1 is tried first (default 1).")]
+DailyCap = Annotated[int | None, typer.Option(help="The most segments in a day; 0 is no cap (default).")]
+MonthlyCap = Annotated[int | None, typer.Option(help="The most segments in a calendar month; 0 is no cap (default).")]
 Price = Annotated[float | None, typer.Option(help="Of one segment, in any currency: routes by cost go by it.")]
 AppendCountryCode = Annotated[
     bool | None,
@@ -77,6 +79,8 @@ def add(
     sender_id: SenderId = None,
     priority: Priority = None,
     price: Price = None,
+    daily_cap: DailyCap = None,
+    monthly_cap: MonthlyCap = None,
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
@@ -88,7 +92,14 @@ def add(
     """Add a trunk. A running ixxmassivesms takes it up by itself."""
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
-    fields |= {"price": price, "append_country_code": append_country_code, "hosts": hosts, "most_daemons": most_daemons}
+    fields |= {
+        "price": price,
+        "daily_cap": daily_cap,
+        "monthly_cap": monthly_cap,
+        "append_country_code": append_country_code,
+        "hosts": hosts,
+        "most_daemons": most_daemons,
+    }
     fields |= {"preset": preset}
     fields |= {"password": read_password(password, password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
@@ -115,6 +126,8 @@ def edit(
     sender_id: SenderId = None,
     priority: Priority = None,
     price: Price = None,
+    daily_cap: DailyCap = None,
+    monthly_cap: MonthlyCap = None,
     append_country_code: AppendCountryCode = None,
     script: Script = None,
     inactive: Inactive = False,
@@ -127,7 +140,7 @@ def edit(
     fields: dict[str, Any] = {"host": host, "port": port, "user": user, "system_type": system_type, "bind": bind}
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
-    fields |= {"price": price}
+    fields |= {"price": price, "daily_cap": daily_cap, "monthly_cap": monthly_cap}
     fields |= {"active": False if inactive else None, "preset": preset, "hosts": hosts, "most_daemons": most_daemons}
     given = {field: value for field, value in fields.items() if value is not None}
     if not given and not option:
@@ -196,6 +209,9 @@ def show(name: Name, as_json: Json = False) -> None:
     """Show a trunk with all its options; never its password."""
     with ixxsms.open() as pbx:
         fields = _fields(pbx.trunks.get(name))
+        if fields["daily_cap"] or fields["monthly_cap"]:
+            used = pbx.used(name)
+            fields |= {"segments_today": used.today, "segments_this_month": used.month}
     if as_json:
         print_json(fields)
         return
@@ -271,6 +287,8 @@ def _fields(trunk: Trunk) -> dict[str, Any]:
         "stopped_reason": trunk.stopped_reason,
         "priority": trunk.priority,
         "price": trunk.price,
+        "daily_cap": trunk.daily_cap,
+        "monthly_cap": trunk.monthly_cap,
         "sender_id": trunk.sender_id,
         "append_country_code": trunk.append_country_code,
         "pace": trunk.pace,

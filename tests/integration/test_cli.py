@@ -264,11 +264,12 @@ def test_a_trunk_is_added_shown_changed_and_removed(ready, home):
     ready.done(
         *("trunk", "add", "a", "--kind", "smpp", "--host", "127.0.0.1", "--port", "1", "--user", "me"),
         *("--password", "S3cret", "--system-type", "VMA", "--bind", "tx", "--window", "5", "--pace", "2.5"),
-        *("--sender-id", "ACME", "--no-append-country-code"),
+        *("--sender-id", "ACME", "--no-append-country-code", "--daily-cap", "500", "--price", "0.035"),
     )
     shown = ready.json("trunk", "show", "a")
     wanted = {"kind": "smpp", "port": 1, "system_type": "VMA", "bind": "tx", "window": 5, "pace": 2.5, "password": True}
     wanted |= {"sender_id": "ACME", "append_country_code": False, "active": True, "priority": 1, "user": "me"}
+    wanted |= {"daily_cap": 500, "monthly_cap": 0, "price": 0.035, "segments_today": 0, "segments_this_month": 0}
     assert wanted.items() <= shown.items()
     assert [trunk["name"] for trunk in ready.json("trunk", "list")] == ["a", "b"]
     ready.done("trunk", "edit", "a", "--preset", "local", "--window", "7")

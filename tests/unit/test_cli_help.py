@@ -30,9 +30,9 @@ PROMISED = {
     "segments": "--trunk",
     "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
     " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option"
-    " --price",
+    " --price --daily-cap --monthly-cap",
     "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
-    " --priority --price --append-country-code --no-append-country-code --script --inactive --preset --option",
+    " --priority --append-country-code --no-append-country-code --script --inactive --preset --option --daily-cap",
     **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test"], "--json"),
     **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
     **dict.fromkeys(["route add", "route set"], "--prefix --trunk --method"),
