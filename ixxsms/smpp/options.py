@@ -165,6 +165,18 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f'An SMPP trunk has no option "{unknown[0]}"; it has {", ".join(OPTIONS)}, preset.')
     given = {**(presets.fields(preset) if preset else {}), **given}
     checked = {name: option.check(name, given.get(name, option.default)) for name, option in OPTIONS.items()}
-    if checked["shift"] != "none" and checked["default_alphabet"] not in (Alphabet.GSM0338, Alphabet.PACKED):
-        raise BadInput("Shift tables need an SMPP trunk whose default_alphabet is gsm0338 or packed.")
+    _check_alphabet(checked)
     return checked
+
+
+def _check_alphabet(options: Mapping[str, Any]) -> None:
+    """Options that are sound by themselves and together would make every text unreadable."""
+    alphabet = options["default_alphabet"]
+    if options["shift"] != "none" and alphabet not in (Alphabet.GSM0338, Alphabet.PACKED):
+        raise BadInput("Shift tables need an SMPP trunk whose default_alphabet is gsm0338 or packed.")
+    if options["data_coding"] == coding.LATIN1 and alphabet != Alphabet.LATIN1:
+        raise BadInput(
+            "The data_coding 3 announces Latin-1: the default_alphabet of the SMPP trunk must be latin1 too."
+        )
+    if options["data_coding"] == coding.UCS2:
+        raise BadInput("The data_coding 8 announces UCS-2, not the default alphabet of an SMPP trunk.")

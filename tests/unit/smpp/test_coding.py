@@ -369,6 +369,11 @@ def test_vendor_tlvs_that_cannot_be_are_refused_in_one_sentence(text: str, sente
             {"shift": "spanish", "default_alphabet": "latin1"},
             "Shift tables need an SMPP trunk whose default_alphabet is gsm0338 or packed.",
         ),
+        (
+            {"data_coding": 3},
+            "The data_coding 3 announces Latin-1: the default_alphabet of the SMPP trunk must be latin1 too.",
+        ),
+        ({"data_coding": 8}, "The data_coding 8 announces UCS-2, not the default alphabet of an SMPP trunk."),
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_is_refused_in_one_sentence(options: dict[str, Any], sentence: str) -> None:
