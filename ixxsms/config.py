@@ -59,6 +59,11 @@ SETTINGS = (
     Setting("fastagi_host", "127.0.0.1", "Where the daemon listens for Asterisk's FastAGI calls."),
     Setting("fastagi_port", 4573, "The port of FastAGI; 0: the daemon does not listen."),
     Setting("fastagi_connections", 100, "The most FastAGI calls at a time."),
+    Setting("webhook_host", "127.0.0.1", "Where the daemon listens for receipts and incoming SMS over HTTP."),
+    Setting("webhook_port", 0, "The port of the webhook; 0: the daemon does not listen."),
+    Setting(
+        "webhook_url", "", "How others reach the webhook, https://sms.example.net for a proxy; empty: by host and port."
+    ),
     Setting("request_wait_seconds", 5.0, "Seconds that a call from the dialplan waits for the outcome of its SMS."),
     Setting(
         "request_prefixes",

@@ -1,4 +1,5 @@
-"""Asterisk's side of the daemon: FastAGI and the manager interface, on one asyncio loop in a thread of its own.
+"""Who calls the daemon, Asterisk and HTTP APIs: FastAGI, the manager interface and the webhook, on one asyncio loop
+in a thread of its own.
 
 Sending never waits for it: what fails here is logged, started again, and touches no trunk.
 """
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from ixxsms import dialplan, manager
+from ixxsms import dialplan, manager, webhook
 from ixxsms.config import Config
 from ixxsms.db import Database
 
@@ -41,6 +42,8 @@ class Edge:
         self._parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         if config.fastagi_port:
             self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake, listeners)
+        if config.webhook_port:
+            self._parts["webhook"] = lambda: webhook.serve(database, config)
         if config.ami_host:
             self._parts["AMI"] = lambda: manager.serve(database, config, daemon_id, wake)
         self._loop: asyncio.AbstractEventLoop | None = None

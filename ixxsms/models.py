@@ -399,6 +399,15 @@ class Incoming(Base):
     )
 
 
+class IncomingId(Base):
+    """The id, as a digest, under which an API told of an incoming SMS: one that it tells again is taken once."""
+
+    __tablename__ = "incoming_ids"
+    trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    received_at: Mapped[float] = mapped_column(Double, index=True)
+
+
 class Daemon(Base):
     """A running ixxmassivesms. One whose heartbeat is old is dead, and what it had submitted is in doubt."""
 

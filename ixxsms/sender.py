@@ -20,6 +20,7 @@ from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
+from ixxsms.drivers.webhook import address
 from ixxsms.errors import DatabaseError, NotFound
 from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission, Warned
 from ixxsms.models import Trunk
@@ -398,4 +399,13 @@ def driver_config(trunk: Trunk, config: Config) -> TrunkConfig:
         script_timeout=config.script_timeout,
         response_timeout=config.response_timeout,
         receipts=config.receipts,
+        webhook=address(_webhook_base(config), trunk.name, trunk.password),
     )
+
+
+def _webhook_base(config: Config) -> str:
+    """How others reach the webhook; empty where there is none."""
+    if config.webhook_url or not config.webhook_port:
+        return str(config.webhook_url)
+    host = f"[{config.webhook_host}]" if ":" in config.webhook_host else config.webhook_host
+    return f"http://{host}:{config.webhook_port}"

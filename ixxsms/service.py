@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, outbox, receipts, trunks, usage
+from ixxsms import campaigns, daemons, outbox, receipts, repeats, trunks, usage
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -143,9 +143,10 @@ class Service:
     def _start(self, trunk: Trunk) -> None:
         try:
             sender = Sender(self._database, self.config, trunk, self._identity, accepted=self._tell)
-        except Error as error:  # what was right when the trunk was added may have gone: its script, for example
+        except Error as error:  # what was right when the trunk was added may have gone: its driver, for example
             with self._database.write() as session:
                 trunks.stop(session, trunk.id, str(error))
+                daemons.remove_link(session, self._identity.daemon_id, trunk.id)
             log.error("trunk %s has stopped: %s", trunk.name, error)
             return
         thread = threading.Thread(target=_guarded, args=(sender,), name=f"trunk {trunk.name}", daemon=True)
@@ -169,6 +170,7 @@ class Service:
             campaigns.finish(session, now)
             receipts.match_again(session, now - MATCH_AGAIN, now)
             receipts.forget_old(session, now - KEEP_RECEIPTS)
+            repeats.forget_old(session, now - KEEP_RECEIPTS)
 
     def _drained(self) -> bool:
         """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""

@@ -87,3 +87,15 @@ def test_every_dependency_has_its_reason():
     for line in wanted.split():
         name = re.match(r"[a-z0-9]+", line).group()
         assert f"**{name}**" in ARCHITECTURE, f"ARCHITECTURE.md does not say why {name} is needed"
+
+
+def test_everything_of_an_http_trunk_is_in_its_document():
+    from ixxsms.drivers import http_presets
+    from ixxsms.drivers.http import OPTIONS
+    from ixxsms.drivers.http_answer import Class
+    from ixxsms.drivers.http_template import PLACEHOLDERS
+    from ixxsms.drivers.http_webhook import SIGNATURES
+
+    document = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    words = [*OPTIONS, *http_presets.names(), *Class, *SIGNATURES, *(f"{{{name}}}" for name in PLACEHOLDERS)]
+    assert [word for word in words if f"`{word}`" not in document] == []

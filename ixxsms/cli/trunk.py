@@ -271,6 +271,30 @@ def test(name: Name, as_json: Json = False) -> None:
         )
 
 
+@commands.command(epilog=examples("ixxsms trunk webhook provider"))
+def webhook(name: Name, as_json: Json = False) -> None:
+    """Show where the provider of a trunk has to send receipts and incoming SMS.
+
+    The address holds a secret that follows from the trunk's password: who has it can tell us of messages.
+    """
+    from ixxsms.drivers import kinds
+    from ixxsms.sender import driver_config
+
+    with ixxsms.open() as pbx:
+        trunk = pbx.trunks.get(name)
+        address = driver_config(trunk, pbx.config).webhook
+    if not kinds.has_webhook(trunk.kind):
+        raise BadInput(f"A trunk of the kind {trunk.kind} has no webhook.")
+    if not trunk.password:
+        raise BadInput(f"The trunk {trunk.name} needs a password: its webhook is guarded by it.")
+    if not address:
+        raise BadInput("There is no webhook: give the setting webhook_port.")
+    if as_json:
+        print_json({"name": trunk.name, "url": address})
+    else:
+        print(address)
+
+
 def _wait(driver: Driver, starting: str) -> str:
     """What the link has become, at the latest after TEST_SECONDS."""
     deadline = time.monotonic() + TEST_SECONDS

@@ -35,6 +35,8 @@ class TrunkConfig:
     script_timeout: float = 30.0
     response_timeout: float = 30.0
     receipts: bool = True
+    #: Where the other side can call us with receipts and incoming SMS; empty where it cannot.
+    webhook: str = field(default="", repr=False)
 
 
 class Driver(Protocol):

@@ -4,7 +4,8 @@ A driver is a module, or any object, with three names: OPTIONS, name -> a tuple 
 last is the help; check_options(options), which gives them complete with defaults or raises BadInput; and
 open_driver(config), which gives a Driver. Other packages add a kind by an entry point of the group `ixxsms.drivers`;
 docs/drivers.md shows one. A package that is broken must say so in one sentence and leave the others alone.
-A fourth name, preset(name), gives the options of a provider that is known.
+Three more names are optional: preset(name), the options of a provider that is known; read_webhook and signed, for
+receipts and incoming SMS over HTTP (see webhook.py).
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ixxsms.drivers.base import Driver, TrunkConfig
+from ixxsms.drivers.webhook import Call
 from ixxsms.errors import BadInput, Error
+from ixxsms.events import Receipt, Received
 
 #: Our own: kind -> module, imported when first asked for. Their names are taken: no package can replace them.
 OWN = {
     "smpp": "ixxsms.drivers.smpp",
     "script": "ixxsms.drivers.script",
+    "http": "ixxsms.drivers.http",
 }
 GROUP = "ixxsms.drivers"
 _NEEDED = ("OPTIONS", "check_options", "open_driver")
@@ -74,6 +78,25 @@ def open_driver(config: TrunkConfig) -> Driver:
     except Exception as error:
         raise _named(config.kind, error) from error
     return driver
+
+
+def has_webhook(kind: str) -> bool:
+    """Whether the other side of such a trunk can call us. Raises BadInput."""
+    return hasattr(_driver(kind), "read_webhook")
+
+
+def signed(config: TrunkConfig, call: Call) -> bool | None:
+    """Whether the call is signed as the trunk wants it; None where it has to show the webhook's token instead."""
+    driver = _driver(config.kind)
+    if not hasattr(driver, "signed"):
+        return None
+    answer = driver.signed(config, call)
+    return None if answer is None else bool(answer)
+
+
+def read_webhook(config: TrunkConfig, call: Call) -> list[Receipt | Received]:
+    """What a call of the webhook tells. Raises BadInput where it tells nothing that can be understood."""
+    return list(_driver(config.kind).read_webhook(config, call))
 
 
 def _driver(kind: str) -> Any:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ixxsms.drivers.base import Bell, Link, TrunkConfig
-from ixxsms.drivers.script_run import Run, clean, outcome_of
+from ixxsms.drivers.said import clean
+from ixxsms.drivers.script_run import Run, outcome_of
 from ixxsms.errors import BadInput
 from ixxsms.events import Deferred, Event, InDoubt, Outcome, Stopped, Submission
 

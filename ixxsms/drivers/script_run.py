@@ -14,13 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ixxsms import text as gsm
+from ixxsms.drivers.said import clean
 from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused, Stopped, Submission
 
 OUTPUT_KEPT = 64 * 1024  #: octets of each output that are looked at: the last ones
-MESSAGE_KEPT = 200  #: characters of a script's message that are kept
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINE = re.compile(r"\s*(-?\d{1,9})\s*;(.*);\s*([01])\s*;\s*([01])\s*;?\s*", re.ASCII | re.DOTALL)
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd]+")
 
 
 def outcome_of(message_id: int, status: int, stdout: bytes, stderr: bytes) -> tuple[Outcome, Stopped | None]:
@@ -59,11 +58,6 @@ def _ending(status: int) -> str:
     with suppress(ValueError):
         return signal.Signals(-status).name
     return f"signal {-status}"
-
-
-def clean(said: str) -> str:
-    """Bounded, in one line, and without what steers a terminal."""
-    return _UNSEEN.sub(" ", said[: 4 * MESSAGE_KEPT]).strip()[:MESSAGE_KEPT]
 
 
 def arguments(script: Path, message: Submission) -> list[bytes]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from http_api import Api, Said
 
 import ixxsms as package
 from ixxsms.cli import main
@@ -284,6 +285,49 @@ def test_a_trunk_is_added_shown_changed_and_removed(ready, home):
     ready.done("trunk", "test", "b")
     ready.done("trunk", "remove", "a")
     assert [trunk["name"] for trunk in ready.json("trunk", "list")] == ["b"]
+
+
+def test_a_trunk_of_any_kind_takes_its_options_by_name(ready, monkeypatch):
+    assert ready.json("trunk", "kinds")[:3] == ["smpp", "script", "http"]
+    assert "smpp" in ready.done("trunk", "kinds")
+    known = {option["name"]: option for option in ready.json("trunk", "kinds", "http")}
+    assert known["method"]["default"] == "POST"
+    assert "remote_id" in ready.done("trunk", "kinds", "http")
+    assert "no kind of trunk" in ready.refused("trunk", "kinds", "pigeon")
+    with Api(lambda asked: Said(202, "0: Accepted for delivery")) as api:
+        ready.done(
+            *("trunk", "add", "api", "--kind", "http", "--preset", "kannel", "--user", "me", "--password", "S3cret"),
+            *("--window", "7", "--option", f"url={api.url}/cgi-bin/sendsms", "--option", "http_status=500=retry"),
+        )
+        shown = ready.json("trunk", "show", "api")
+        assert (shown["window"], shown["user"], shown["http_status"]) == (7, "me", "500=retry")
+        assert shown["query"].startswith("username={user}&password={password}")
+        assert api.url in ready.done("trunk", "list")
+        assert "answers" in ready.done("trunk", "test", "api")
+        assert "accepted" in ready.done("send", "600123456", "a=b&c").lower()
+        assert (api.asked[-1].field("text"), api.asked[-1].field("password")) == ("a=b&c", "S3cret")
+        ready.done("trunk", "edit", "api", "--option", "window=3")
+        assert ready.json("trunk", "show", "api")["window"] == 3
+    assert "does not answer" in ready.refused("trunk", "test", "api")
+    http = ("trunk", "add", "new", "--kind", "http", "--option")
+    assert "NAME=VALUE" in ready.refused(*http, "url")
+    assert 'no option "colour"' in ready.refused(*http, "colour=red")
+    assert 'no option "password"' in ready.refused(*http, "password=x")
+    assert "needs the url" in ready.refused(*http, "method=POST")
+    assert "nothing to change" in ready.refused("trunk", "edit", "api")
+
+    assert "webhook_port" in ready.refused("trunk", "webhook", "api")
+    monkeypatch.setenv("IXXSMS_WEBHOOK_PORT", "8443")
+    address = ready.done("trunk", "webhook", "api").strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:8443/hook/api/[0-9a-f]{32}", address)
+    monkeypatch.setenv("IXXSMS_WEBHOOK_URL", "https://sms.example.net/")
+    assert ready.json("trunk", "webhook", "api")["url"].startswith("https://sms.example.net/hook/api/")
+    ready.done("trunk", "add", "local", "--kind", "smpp", "--preset", "local", "--user", "u", "--password", "p")
+    assert "has no webhook" in ready.refused("trunk", "webhook", "local")
+    ready.done(*http, "url=http://127.0.0.1:9/")
+    assert "needs a password" in ready.refused("trunk", "webhook", "new")
+    for output in (ready.done("trunk", "show", "api"), ready.done("trunk", "list"), ready.done("status")):
+        assert "S3cret" not in output
 
 
 def test_a_trunk_that_cannot_be_is_refused_and_not_added(ready, home):

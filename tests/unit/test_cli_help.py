@@ -33,7 +33,7 @@ PROMISED = {
     " --price --daily-cap --monthly-cap",
     "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
     " --priority --append-country-code --no-append-country-code --script --inactive --preset --option --daily-cap",
-    **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test"], "--json"),
+    **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test", "trunk webhook"], "--json"),
     **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
     **dict.fromkeys(["route add", "route set"], "--prefix --trunk --method"),
     **dict.fromkeys(["route list", "route show", "route remove", "route import", "route explain"], ""),

@@ -75,6 +75,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_inbox_parts_received_at"), "inbox_parts", ["received_at"], unique=False)
     op.create_table(
+        "incoming_ids",
+        sa.Column("trunk_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("trunk_id", "digest"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_index(op.f("ix_incoming_ids_received_at"), "incoming_ids", ["received_at"], unique=False)
+    op.create_table(
         "lists",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -516,6 +526,8 @@ def downgrade() -> None:
     op.drop_table("one_time_codes")
     op.drop_table("numbering_plan")
     op.drop_table("lists")
+    op.drop_index(op.f("ix_incoming_ids_received_at"), table_name="incoming_ids")
+    op.drop_table("incoming_ids")
     op.drop_index(op.f("ix_inbox_parts_received_at"), table_name="inbox_parts")
     op.drop_table("inbox_parts")
     op.drop_index(
