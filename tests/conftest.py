@@ -44,9 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
         def start(kind: str) -> str:
             if kind not in started:
-                started[kind] = stack.enter_context(
-                    {"mariadb": servers.mariadb, "postgresql": servers.postgresql}[kind]()
-                )
+                started[kind] = stack.enter_context(servers.KINDS[kind]()).url
             return started[kind]
 
         def start_or_skip(kind: str) -> str:

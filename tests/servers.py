@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 #: Who PostgreSQL runs as where the tests run as root, which it refuses.
 NOBODY = 65534
@@ -22,8 +23,8 @@ class Missing(Exception):
 
 
 @contextmanager
-def mariadb() -> Iterator[str]:
-    """A MariaDB of our own; yields a URL of its root user without a database."""
+def mariadb() -> Iterator[DatabaseServer]:
+    """A MariaDB of our own."""
     for program in ("/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"):
         if not Path(program).exists():
             raise Missing("mariadb-server-core")
@@ -50,13 +51,13 @@ def mariadb() -> Iterator[str]:
             "--innodb-flush-log-at-trx-commit=1",
             "--character-set-server=utf8mb4",
         ]
-        with running(command, folder / "log", port):
-            yield f"mysql+mysqldb://root@127.0.0.1:{port}"
+        with running(command, folder / "log", port) as process:
+            yield DatabaseServer(f"mysql+mysqldb://root@127.0.0.1:{port}", process)
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL of our own; yields a URL of its superuser without a database."""
+def postgresql() -> Iterator[DatabaseServer]:
+    """A PostgreSQL of our own."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
     if not found:
         raise Missing("postgresql")
@@ -78,8 +79,12 @@ def postgresql() -> Iterator[str]:
             *("-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
             *("-c", "fsync=off", "-c", "max_connections=60"),
         ]
-        with running(command, folder / "log", port):
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+        with running(command, folder / "log", port) as process:
+            yield DatabaseServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", process)
+
+
+#: The servers that our database may be on.
+KINDS = {"mariadb": mariadb, "postgresql": postgresql}
 
 
 @contextmanager
@@ -145,23 +150,53 @@ def private_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def running(command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[None]:
-    """A server until the end of the block, which begins when its port answers."""
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=log.parent, env={**os.environ, **(environ or {})}
-        )
-    try:
-        _wait_for_port(port, server, log)
-        yield
-    finally:
-        server.terminate()
+class Running:
+    """A server process, which can be killed and come back."""
+
+    def __init__(self, command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> None:
+        self._command, self._log, self._port, self._environ = command, log, port, environ or {}
+        self.start()
+
+    def start(self) -> None:
+        """Returns when its port answers."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=output,
+                stderr=output,
+                cwd=self._log.parent,
+                env={**os.environ, **self._environ},
+            )
+        _wait_for_port(self._port, self._process, self._log)
+
+    def kill(self) -> None:
+        """Without a chance to put anything in order."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.terminate()
         try:
-            server.wait(20)
+            self._process.wait(20)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            self.kill()
+
+
+@contextmanager
+def running(command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """A server until the end of the block, which begins when its port answers."""
+    server = Running(command, log, port, environ)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class DatabaseServer(NamedTuple):
+    """`url`: of its superuser, without a database."""
+
+    url: str
+    process: Running
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

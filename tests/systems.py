@@ -29,6 +29,10 @@ class System:
             "IXXSMS_POLL_SECONDS": "0.02",
         }
 
+    def program(self, name: str) -> list[str]:
+        """The command of an installed program."""
+        return [str(BIN / name)]
+
     def run(self, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
         """Run a program to its end, whatever its exit code."""
         program, *rest = arguments

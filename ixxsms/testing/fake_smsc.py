@@ -85,7 +85,11 @@ class FakeSMSC(smsc.Smsc):
         self.stop()
 
     def start(self) -> None:
-        """Raises OSError for a port or a file that cannot be used, Error for a certificate that cannot."""
+        """Again too, after a stop, at the same port, with what it has kept.
+
+        Raises OSError for a port or a file that cannot be used, Error for a certificate that cannot.
+        """
+        self._stopping = False
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, self.port), family=family, backlog=64)
         try:
