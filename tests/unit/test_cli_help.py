@@ -21,6 +21,7 @@ PROMISED = {
     "hook disable": "",
     "hook remove": "",
     "sip route add": "--email",
+    **dict.fromkeys(["db upgrade", "db check", "db backup"], ""),
     "sip route list": "",
     "sip route remove": "",
     "init": "",
@@ -65,6 +66,7 @@ PROMISED = {
 SHOWING_NOTHING = {"init", "list include", "list export", "list delete", "fake-smsc", "campaign edit"}
 SHOWING_NOTHING |= {f"trunk {verb}" for verb in ("add", "edit", "enable", "disable", "remove")}
 SHOWING_NOTHING |= {f"route {verb}" for verb in ("add", "set", "remove")}
+SHOWING_NOTHING |= {f"db {verb}" for verb in ("upgrade", "check", "backup")}
 SHOWING_NOTHING |= {f"campaign {verb}" for verb in ("stop", "resume", "delete")}
 
 
