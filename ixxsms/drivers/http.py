@@ -103,6 +103,7 @@ OPTIONS: dict[str, Option] = {
     "receipt_id": Option("", _text, "Webhook: where a receipt has the message's id."),
     "receipt_status": Option("", _text, "Webhook: where a receipt has its status."),
     "receipt_code": Option("", _text, "Webhook: where a receipt has its error code."),
+    "receipt_number": Option("", _text, "Webhook: where a receipt has the number that the message went to."),
     "statuses": Option("", _text, "Webhook: what a status means: 1=delivered, 2=undelivered, 4=pending."),
     "incoming_id": Option("", _text, "Webhook: where an incoming SMS has its id; one that comes again is taken once."),
     "incoming_from": Option("", _text, "Webhook: where an incoming SMS has who wrote it."),

@@ -38,6 +38,7 @@ _FINDERS = (
     "receipt_id",
     "receipt_status",
     "receipt_code",
+    "receipt_number",
     "incoming_id",
     "incoming_from",
     "incoming_to",
@@ -97,9 +98,11 @@ def read_webhook(config: TrunkConfig, call: Call) -> list[Receipt | Received]:
     if ids and words:
         if len(ids) != len(words):
             raise BadInput("The call has not one status for each id.")
-        codes = find["receipt_code"].all(document)
-        codes += [""] * (len(ids) - len(codes))
-        return [_receipt(options, *told) for told in zip(ids, words, codes, strict=False)]
+        rest = [
+            found + [""] * (len(ids) - len(found))
+            for found in (find["receipt_code"].all(document), find["receipt_number"].all(document))
+        ]
+        return [_receipt(options, *told) for told in zip(ids, words, *rest, strict=False)]
     source = _address(find["incoming_from"].first(document))
     text = _text(find, document, call)
     if not source or text is None:
@@ -110,12 +113,12 @@ def read_webhook(config: TrunkConfig, call: Call) -> list[Receipt | Received]:
     return [Received(source, destination, text.replace("\0", ""), token=repeated_as or None)]
 
 
-def _receipt(options: Mapping[str, Any], remote_id: str, word: str, code: str) -> Receipt:
+def _receipt(options: Mapping[str, Any], remote_id: str, word: str, code: str, number: str) -> Receipt:
     statuses = STATUSES | parse_statuses(str(options.get("statuses", "")))
     word = clean(word)
     if not clean(remote_id):
         raise BadInput("The receipt has no id.")
-    return Receipt(clean(remote_id)[:65], statuses.get(word.lower()), word[:16], clean(code)[:16])
+    return Receipt(clean(remote_id)[:65], statuses.get(word.lower()), word[:16], clean(code)[:16], _address(number))
 
 
 def _text(find: Mapping[str, Finder], document: Document, call: Call) -> str | None:

@@ -234,7 +234,7 @@ def _call(config: Config, asked: Asked, query: str) -> Call:
         asked.headers,
         asked.body,
         _pairs(query),
-        _pairs(asked.body.decode("latin-1")) if kind == "application/x-www-form-urlencoded" else {},
+        _pairs(asked.body.decode("utf-8", "replace")) if kind == "application/x-www-form-urlencoded" else {},
     )
 
 

@@ -154,7 +154,7 @@ CALLS = [
         {},
         {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30003", "To": "+34600", "From": "ACME"},
         b"",
-        Receipt("SM1", False, "undelivered", "30003"),
+        Receipt("SM1", False, "undelivered", "30003", "34600"),
     ),
     (
         "twilio",
@@ -168,14 +168,14 @@ CALLS = [
         {"msisdn": "34600", "to": "ACME", "messageId": "0C01", "status": "delivered", "err-code": "0"},
         {},
         b"",
-        Receipt("0C01", True, "delivered", "0"),
+        Receipt("0C01", True, "delivered", "0", "34600"),
     ),
     (
         "vonage",
         {},
         {},
         b'{"err-code": "1", "messageId": "0B01", "msisdn": "447547", "status": "expired", "to": "Acme"}',
-        Receipt("0B01", False, "expired", "1"),
+        Receipt("0B01", False, "expired", "1", "447547"),
     ),
     (
         "vonage",

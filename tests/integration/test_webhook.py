@@ -190,9 +190,12 @@ def test_an_incoming_sms_is_stored_once_however_often_it_is_told(pbx):
         assert pbx.call(fields=sms) == (200, "ACK")
         assert pbx.inbox() == [("34600111222", "34911", "Hola & \U0001f600 'x'; --")]
         assert pbx.call(fields={**sms, "id": "in-2"}) == (200, "ACK")
+        raw = "from=34600111222&to=34911&text=ñ €&id=in-3".encode()  # some forget to encode
+        assert pbx.call(body=raw, Content_Type="application/x-www-form-urlencoded; charset=utf-8") == (200, "ACK")
+        assert pbx.inbox()[0][2] == "ñ €"
         del sms["id"]  # without an id the same words are a new message
         assert pbx.call(fields=sms) == (200, "ACK")
-        assert len(pbx.inbox()) == 3
+        assert len(pbx.inbox()) == 4
 
 
 def test_ids_of_incoming_sms_are_forgotten_after_a_while(pbx):

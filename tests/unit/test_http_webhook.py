@@ -21,6 +21,7 @@ MAPPING = {
     "receipt_id": "field:id\njson:id",
     "receipt_status": "field:status\njson:status",
     "receipt_code": "field:err",
+    "receipt_number": "field:to",
     "statuses": "1=delivered, 2=undelivered, 4=pending",
     "incoming_id": "field:id",
     "incoming_from": "field:from",
@@ -47,8 +48,8 @@ def call(query=None, form=None, body=b"", url="http://me/hook/t", headers=None, 
     ],
 )  # fmt: skip
 def test_a_receipt_says_what_became_of_a_message(word, delivered):
-    heard = read_webhook(trunk(), call({"id": "a-1", "status": word, "err": "27"}))
-    assert heard == [Receipt("a-1", delivered, word, "27")]
+    heard = read_webhook(trunk(), call({"id": "a-1", "status": word, "err": "27", "to": "+34600"}))
+    assert heard == [Receipt("a-1", delivered, word, "27", "34600")]
 
 
 def test_one_call_may_tell_of_several_messages():
