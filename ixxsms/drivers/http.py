@@ -254,9 +254,10 @@ class HttpDriver:
             self._retry.reset()
             return
         self.link, self.why = Link.DOWN, f"The API cannot be reached at {self._where}: {why}."
-        if not self._probing:
+        now = time.monotonic()
+        if not self._probing and now >= self._probe_at:  # requests that fail together are one failure
             # Jitter, so that the trunks of many daemons do not come back in the same moment.
-            self._probe_at = time.monotonic() + self._retry.next() * random.uniform(0.8, 1.2)  # noqa: S311
+            self._probe_at = now + self._retry.next() * random.uniform(0.8, 1.2)  # noqa: S311
 
     def _fail(self, failed: Failed) -> None:
         if failed.written:
@@ -272,8 +273,11 @@ class HttpDriver:
         if judged.klass is Class.ACCEPTED:
             self._throttled.reset()
         elif judged.klass is Class.THROTTLE:
-            wait = self._throttled.next() if judged.wait is None else judged.wait
-            self._paused_until = max(self._paused_until, time.monotonic() + wait)
+            now = time.monotonic()
+            if judged.wait is not None:
+                self._paused_until = max(self._paused_until, now + judged.wait)
+            elif now >= self._paused_until:  # requests that are throttled together are one throttling
+                self._paused_until = now + self._throttled.next()
         elif judged.klass is Class.STOP and self.link is not Link.STOPPED:
             self.link, self.why = Link.STOPPED, f"The API refuses us: {judged.reason}."
             self._events.append(Stopped(self.why))

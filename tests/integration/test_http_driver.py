@@ -30,9 +30,9 @@ def driver():
     """Makes a driver for that URL and waits until it knows whether it is up."""
     made = []
 
-    def make(url, seconds=20.0, known=True, password="s3cret", **options):
+    def make(url, seconds=20.0, known=True, password="s3cret", retry=(0.05, 0.2), **options):
         config = TrunkConfig("t", "http", {"url": url, **JSON, **options}, password, response_timeout=seconds)
-        made.append(HttpDriver(config, retry=(0.05, 0.2)))
+        made.append(HttpDriver(config, retry=retry))
         until(made[-1], lambda: made[-1].link is not Link.STARTING or not known)
         return made[-1]
 
@@ -164,6 +164,23 @@ def test_an_api_that_goes_away_leaves_nothing_in_doubt_that_was_not_written(driv
     assert (outcome.elsewhere, outcome.counted) == (True, False)
     assert "was not sent: Connection refused" in outcome.reason
     assert ours.link is Link.DOWN
+
+
+def test_requests_that_fail_together_make_no_longer_wait_than_one(driver):
+    with Api(said()) as api:
+        ours = driver(api.url, retry=(0.1, 1000.0), window=20)
+        port = api.port
+    assert len(send(ours, *[message(n) for n in range(20)])) == 20
+    assert ours.link is Link.DOWN
+    with Api(said(), port=port):
+        until(ours, lambda: ours.link is Link.UP)
+
+
+def test_requests_that_are_throttled_together_make_no_longer_pause_than_one(driver):
+    with Api(said(429)) as api:
+        ours = driver(api.url, retry=(0.1, 1000.0), window=20)
+        assert len(send(ours, *[message(n) for n in range(20)])) == 20
+        until(ours, lambda: ours.room() == 20)
 
 
 def test_a_host_that_nobody_knows_is_told(driver):

@@ -9,20 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import jasmins
+import kannels
 import peers
 import servers
 from systems import eventually
 
+from ixxsms.drivers.webhook import address
 from ixxsms.testing import FakeSMSC
 
 ACCOUNT = ("user", "secret")
 
 
 class Way:
-    """What a test asks of a peer. `trunk` is the trunk that leads to it, `slow` that which it throttles."""
+    """What a test asks of a peer. `trunk` is the trunk that leads to it, `slow` that which it throttles.
+
+    `refused`: what becomes of a message to 34692, and why; `forbidden`: why the trunk with a wrong password is not up.
+    """
 
     trunk: dict[str, Any]
     slow: dict[str, Any]
+    refused = ("refused", "RINVDSTADR")
+    forbidden = "the password is wrong"
 
     def texts(self) -> list[tuple[str, str, str]]:
         """(source, destination, text) of every whole message that reached the far end."""
@@ -122,11 +129,42 @@ class JasminWay(Way):
         assert "Successfully" in self._jasmin.tell(f"user --smpp-unbind {jasmins.ACCOUNT[0]}")
 
 
+class KannelWay(Way):
+    """Kannel, which takes requests over HTTP and passes on to an SMSC of ours."""
+
+    refused = ("undelivered", "16")
+    forbidden = "Authorization failed"
+
+    def __init__(self, kannel: kannels.Kannel, far: FakeSMSC) -> None:
+        self._far = far
+        user, password = kannels.ACCOUNT
+        self.trunk = {"kind": "http", "preset": "kannel", "url": kannel.url, "user": user, "password": password}
+        self.taken, self.kill, self.start = kannel.taken, kannel.stop, kannel.start
+
+    def texts(self) -> list[tuple[str, str, str]]:
+        return far_texts(self._far, 0)
+
+    def reply(self, source: str, destination: str, text: str) -> None:
+        self._far.deliver(source, destination, text)
+
+
 def far_texts(far: FakeSMSC, first: int) -> list[tuple[str, str, str]]:
     """(source, destination, text) of the whole messages among those from the `first` one on."""
     return peers.whole_texts(
         [message._asdict() | {"short_message": message.short_message.hex()} for message in far.received[first:]]
     )
+
+
+@contextmanager
+def kannel(folder: Path, webhook: str) -> Iterator[Way]:
+    """`webhook`: where receipts and incoming SMS go, without the rest that its trunk's name and password give."""
+    url = address(webhook, "way", kannels.ACCOUNT[1])
+    with (
+        FakeSMSC(receipt_stat={"34691": "UNDELIV"}, errors={"34692": 0x0B}) as far,
+        kannels.kannel(folder, far.port, url) as running,
+    ):
+        far.wait_until(lambda: bool(far.logins), 30.0, "Kannel's login")
+        yield KannelWay(running, far)
 
 
 def _smpp(port: int, account: peers.Account) -> dict[str, Any]:
