@@ -51,7 +51,7 @@ SETTINGS = (
         "resend_in_doubt", False, "Send a message in doubt again: it may arrive more than once, five times at most."
     ),
     Setting("receipts", True, "Ask the SMSC for receipts."),
-    Setting("poll_seconds", 0.1, "Seconds between two looks at the database for new messages."),
+    Setting("poll_seconds", 0.03, "Seconds between two looks at the database for new messages."),
     Setting("heartbeat_seconds", 5.0, "Seconds between two signs of life of a daemon; six missed, and it is dead."),
     Setting("stop_seconds", 10.0, "Seconds that a stopping daemon waits for the answers it is owed."),
     Setting("drain_receipt_seconds", 5.0, "Seconds that ixxmassivesms --drain waits for receipts of what it sent."),

@@ -6,8 +6,9 @@ driver raises leaves here as one sentence, without the URL's password.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Database:
         self.url = parse_url(url)
         self.engine = _engine(self.url)
         self._writing = self.engine.execution_options(**_WRITE)
+        self._turn: AbstractContextManager[None] = _Turn() if self.url.get_backend_name() == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)})"
@@ -52,9 +54,11 @@ class Database:
         """A session for writing: committed at the end, rolled back if anything is raised.
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later cannot wait for
-        another writer, it fails.
+        another writer, it fails. The threads of one process take turns: SQLite itself lets whoever comes first have
+        the lock, and one that writes over and over would keep the others waiting for seconds.
         """
-        with renamed_errors(self.url), Session(self._writing, expire_on_commit=False) as session, session.begin():
+        own = Session(self._writing, expire_on_commit=False)
+        with renamed_errors(self.url), self._turn, own as session, session.begin():
             yield session
 
     def is_empty(self) -> bool:
@@ -64,6 +68,20 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+class _Turn:
+    """A lock that is waited for no longer than SQLite's own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=SQLITE_WAIT):
+            raise DatabaseError("The database is locked: another thread has been writing for too long.")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def parse_url(url: str) -> URL:

@@ -23,8 +23,8 @@ class Missing(Exception):
 
 
 @contextmanager
-def mariadb() -> Iterator[DatabaseServer]:
-    """A MariaDB of our own."""
+def mariadb(*, durable: bool = True, environ: Mapping[str, str] | None = None) -> Iterator[DatabaseServer]:
+    """A MariaDB of our own. `durable`: what it has committed is on the disk."""
     for program in ("/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"):
         if not Path(program).exists():
             raise Missing("mariadb-server-core")
@@ -48,16 +48,16 @@ def mariadb() -> Iterator[DatabaseServer]:
             "--skip-name-resolve",
             "--skip-log-bin",
             "--innodb-buffer-pool-size=64M",
-            "--innodb-flush-log-at-trx-commit=1",
+            f"--innodb-flush-log-at-trx-commit={int(durable)}",
             "--character-set-server=utf8mb4",
         ]
-        with running(command, folder / "log", port) as process:
+        with running(command, folder / "log", port, environ) as process:
             yield DatabaseServer(f"mysql+mysqldb://root@127.0.0.1:{port}", process)
 
 
 @contextmanager
-def postgresql() -> Iterator[DatabaseServer]:
-    """A PostgreSQL of our own."""
+def postgresql(*, durable: bool = False, environ: Mapping[str, str] | None = None) -> Iterator[DatabaseServer]:
+    """A PostgreSQL of our own. `durable`: what it has committed is on the disk; it outlives a kill in any case."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
     if not found:
         raise Missing("postgresql")
@@ -77,9 +77,9 @@ def postgresql() -> Iterator[DatabaseServer]:
             *as_nobody,
             str(programs / "postgres"),
             *("-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
-            *("-c", "fsync=off", "-c", "max_connections=60"),
+            *("-c", f"fsync={'on' if durable else 'off'}", "-c", "max_connections=60"),
         ]
-        with running(command, folder / "log", port) as process:
+        with running(command, folder / "log", port, environ) as process:
             yield DatabaseServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", process)
 
 
