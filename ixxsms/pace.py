@@ -20,6 +20,10 @@ class Pace:
         self.rate = self._whole / max(1, among)
         self._burst = max(1.0, self.rate / 10)
 
+    def change(self, rate: float) -> None:
+        """Go on with another rate; what was spent stays spent."""
+        self.rate, self._burst = rate, max(1.0, rate / 10)
+
     def allowed(self, now: float) -> float:
         """How many segments may go now; infinity without a limit, negative or below one while a debt is open."""
         if not self.rate:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ixxsms.config import SETTINGS
+from ixxsms.smpp.options import OPTIONS
 from ixxsms.states import CampaignState, MessageState
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,13 @@ def every_command() -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_in_the_readme_with_its_help(setting):
     assert re.search(rf"^\| `{setting.name}` \|.*\| {re.escape(setting.help)} \|$", README, re.M)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_of_an_smpp_trunk_is_in_the_readme_with_its_help(name):
+    default = "auto" if OPTIONS[name].default is None else OPTIONS[name].default
+    shown = f"`{default}`" if default != "" else ""
+    assert f"| `{name}` | {shown} | {OPTIONS[name].help} |" in README
 
 
 def test_every_command_is_in_the_readme():

@@ -30,8 +30,12 @@ Password = Annotated[str | None, typer.Option(help="smpp: password; others may s
 PasswordFile = Annotated[
     str | None, typer.Option(metavar="FILE", help='The password is the first line of this file; "-" is standard input.')
 ]
+RxPasswordFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="smpp: the same for the receiver of tx+rx, where it has another password."),
+]
 SystemType = Annotated[str | None, typer.Option(help="smpp: system type, where the provider gives one.")]
-Bind = Annotated[str | None, typer.Option(metavar="trx|tx|rx", help="smpp: kind of bind (default trx).")]
+Bind = Annotated[str | None, typer.Option(metavar="trx|tx|rx|tx+rx", help="smpp: kind of bind (default trx).")]
 Window = Annotated[int | None, typer.Option(help="How many segments or script runs may be under way at a time.")]
 Pace = Annotated[float | None, typer.Option(help="Segments per second; 0 is no limit (default).")]
 SenderId = Annotated[str | None, typer.Option(help="What recipients see: 11 letters and digits, or 14 digits.")]
@@ -72,6 +76,7 @@ def add(
     user: User = None,
     password: Password = None,
     password_file: PasswordFile = None,
+    rx_password_file: RxPasswordFile = None,
     system_type: SystemType = None,
     bind: Bind = None,
     window: Window = None,
@@ -101,7 +106,8 @@ def add(
         "most_daemons": most_daemons,
     }
     fields |= {"preset": preset}
-    fields |= {"password": read_password(password, password_file), **_given(kind, option)}
+    fields |= {"password": read_password(password, password_file)}
+    fields |= {"rx_password": read_password(None, rx_password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.add(name, kind, active=not inactive, **fields)
     say(
@@ -119,6 +125,7 @@ def edit(
     user: User = None,
     password: Password = None,
     password_file: PasswordFile = None,
+    rx_password_file: RxPasswordFile = None,
     system_type: SystemType = None,
     bind: Bind = None,
     window: Window = None,
@@ -141,6 +148,7 @@ def edit(
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
     fields |= {"price": price, "daily_cap": daily_cap, "monthly_cap": monthly_cap}
+    fields |= {"rx_password": read_password(None, rx_password_file)}
     fields |= {"active": False if inactive else None, "preset": preset, "hosts": hosts, "most_daemons": most_daemons}
     given = {field: value for field, value in fields.items() if value is not None}
     if not given and not option:
@@ -206,16 +214,17 @@ def list_(as_json: Json = False) -> None:
 
 @commands.command(epilog=examples("ixxsms trunk show provider"))
 def show(name: Name, as_json: Json = False) -> None:
-    """Show a trunk with all its options; never its password."""
+    """Show a trunk with all its options; never a password."""
     with ixxsms.open() as pbx:
-        fields = _fields(pbx.trunks.get(name))
+        trunk = pbx.trunks.get(name)
+        fields = _fields(trunk)
         if fields["daily_cap"] or fields["monthly_cap"]:
             used = pbx.used(name)
             fields |= {"segments_today": used.today, "segments_this_month": used.month}
     if as_json:
         print_json(fields)
         return
-    fields["password"] = "set" if fields["password"] else "not set"
+    fields |= {secret: "set" if fields[secret] else "not set" for secret in _secrets(trunk) if secret in fields}
     print_facts({field.replace("_", " "): value for field, value in fields.items()})
 
 
@@ -303,8 +312,18 @@ def _wait(driver: Driver, starting: str) -> str:
     return str(driver.link)
 
 
+def _secrets(trunk: Trunk) -> set[str]:
+    """The fields of which only whether they are set may be seen. Without the driver's package that is every option."""
+    from ixxsms.drivers import kinds
+
+    try:
+        return {"password", *kinds.secrets(trunk.kind)}
+    except BadInput:
+        return {"password", *trunk.options}
+
+
 def _fields(trunk: Trunk) -> dict[str, Any]:
-    return {
+    fields = {
         "name": trunk.name,
         "kind": trunk.kind,
         "active": trunk.active,
@@ -317,8 +336,9 @@ def _fields(trunk: Trunk) -> dict[str, Any]:
         "append_country_code": trunk.append_country_code,
         "pace": trunk.pace,
         **trunk.options,
-        "password": bool(trunk.password),
+        "password": trunk.password,
     }
+    return fields | {secret: bool(fields[secret]) for secret in _secrets(trunk) if secret in fields}
 
 
 def _state(trunk: Trunk) -> str:

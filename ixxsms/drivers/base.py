@@ -25,11 +25,11 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """What a driver is built from: `options` are those of its kind; no repr shows the password."""
+    """What a driver is built from: `options` are those of its kind; no repr shows a secret."""
 
     name: str
     kind: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)
     password: str = field(default="", repr=False)
     script_dir: Path = Path("/var/lib/ixxsms/scripts")
     script_timeout: float = 30.0
@@ -41,7 +41,7 @@ class TrunkConfig:
 
 class Driver(Protocol):
     link: Link
-    #: why the link is not up, in one sentence; empty while it is
+    #: why the link is not up, or what of it is not, in one sentence; empty while all is well
     why: str
 
     def room(self) -> int:

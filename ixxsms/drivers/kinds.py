@@ -4,8 +4,8 @@ A driver is a module, or any object, with three names: OPTIONS, name -> a tuple 
 last is the help; check_options(options), which gives them complete with defaults or raises BadInput; and
 open_driver(config), which gives a Driver. Other packages add a kind by an entry point of the group `ixxsms.drivers`;
 docs/drivers.md shows one. A package that is broken must say so in one sentence and leave the others alone.
-Three more names are optional: preset(name), the options of a provider that is known; read_webhook and signed, for
-receipts and incoming SMS over HTTP (see webhook.py).
+More names are optional: preset(name), the options of a provider that is known; SECRETS, the names of the options that
+must never be shown; read_webhook and signed, for receipts and incoming SMS over HTTP (see webhook.py).
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def kinds() -> list[str]:
 def options(kind: str) -> list[Option]:
     """The options of a kind. Raises BadInput."""
     return [Option(name, row[0], row[-1]) for name, row in _driver(kind).OPTIONS.items()]
+
+
+def secrets(kind: str) -> frozenset[str]:
+    """The options of a kind that must never be shown. Raises BadInput."""
+    return frozenset(getattr(_driver(kind), "SECRETS", ()))
 
 
 def check_options(kind: str, options: Mapping[str, Any], script_dir: str | Path) -> dict[str, Any]:

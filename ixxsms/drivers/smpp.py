@@ -1,37 +1,32 @@
-"""The SMPP trunk: a non-blocking socket around a session without IO, and a link that comes back by itself.
+"""The SMPP trunk: one bind or several, each with a link and a window of its own, waited for together.
 
-Knows sockets and the clock, nothing of PDUs. Must never hold the caller longer than `poll` was given; only the
-resolution of the SMSC's name may, and it happens once for each try.
+Knows the clock and which message goes over which bind, nothing of PDUs and sockets. Must never hold the caller longer
+than `poll` was given; only the resolution of the SMSC's name may.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import random
 import selectors
-import socket
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ixxsms.drivers.base import Bell, Link, TrunkConfig
+from ixxsms.drivers.smpp_link import Place, SmppLink
 from ixxsms.events import Event, Submission
 from ixxsms.smpp import coding, pdu
 from ixxsms.smpp.address import Plan
-from ixxsms.smpp.options import OPTIONS, check_options
+from ixxsms.smpp.options import OPTIONS, SECRETS, VERSIONS, check_options
 from ixxsms.smpp.presets import fields as preset
-from ixxsms.smpp.session import Session, Settings, State
+from ixxsms.smpp.session import Account, Session, Settings, Token
 from ixxsms.smpp.status import parse_overrides
+from ixxsms.smpp.throttle import Throttle
 
-__all__ = ["OPTIONS", "SmppDriver", "check_options", "open_driver", "preset"]
+__all__ = ["OPTIONS", "SECRETS", "SmppDriver", "check_options", "open_driver", "preset"]
 
-CONNECT_SECONDS = 10.0  #: for each address of the SMSC
 CLOSE_SECONDS = 1.0
-READ_OCTETS = 64 * 1024
-PIECE = 128  #: messages that are made before what there is gets written
-#: While so much waits to be written nothing is read: a peer that asks and never listens must not fill our memory.
-UNWRITTEN_OCTETS = 1024 * 1024
+#: Seconds without a `poll` after which what the SMSC has said meanwhile is heard before the time may act.
+STALL_SECONDS = 1.0
+STALL_READS = 100  #: the most that are made of each link for that
 
 
 class SmppDriver:
@@ -45,226 +40,190 @@ class SmppDriver:
         login_retry: tuple[float, float] = (30.0, 60.0),
     ) -> None:
         options = check_options(config.options)
-        self._host, self._port = options["host"], options["port"]
-        plan = Plan(*(options[name] for name in ("source_ton", "source_npi", "dest_ton", "dest_npi")))
-        self._session = Session(
-            Settings(
-                user=options["user"],
-                password=config.password,
-                system_type=options["system_type"],
-                bind=options["bind"],
-                window=options["window"],
-                response_timeout=config.response_timeout,
-                coding=coding.of_options(options, config.receipts),
-                enquire_link=options["enquire_link"],
-                plan=plan,
-                errors=parse_overrides(options["errors"]),
-                reconnect=reconnect,
-                login_retry=login_retry,
-            )
-        )
         pdu.check_field("password", config.password)
         self.link, self.why = Link.STARTING, "The trunk is being connected."
         self._selector = selectors.DefaultSelector()
         self._bell = Bell()
         self._selector.register(self._bell.socket, selectors.EVENT_READ)
         self._rung = False
-        self._socket: socket.socket | None = None
-        self._connecting = False
-        self._connect_by = float("inf")
-        self._addresses: list[Any] = []
-        self._try_at = 0.0
-        self._tried = False
-        self._watched = 0
         self._events: list[Event] = []
+        self._polled = time.monotonic()
+        self._throttle = Throttle()
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._options, self._config, self._times = options, config, (reconnect, login_retry)
+        sends = "tx" if options["bind"] == "tx+rx" else options["bind"]
+        self._links: list[SmppLink] = []
+        for _ in range(options["binds"]):
+            self._add(sends, options["host"], options["port"], options["user"], config.password)
+        #: the links that the trunk is there for: those that send, if any do
+        self._senders = list(self._links)
+        if options["bind"] == "tx+rx":
+            self._add(
+                "rx",
+                options["rx_host"] or options["host"],
+                options["rx_port"] or options["port"],
+                options["rx_user"] or options["user"],
+                options["rx_password"] or config.password,
+            )
+
+    def _add(self, bind: str, host: str, port: int, user: str, password: str) -> None:
+        options, config = self._options, self._config
+        reconnect, login_retry = self._times
+        account = self._accounts.setdefault((user, password), Account(login_retry))
+        settings = Settings(
+            user=user,
+            password=password,
+            system_type=options["system_type"],
+            bind=bind,
+            version=VERSIONS[options["interface_version"]],
+            addresses=(options["address_ton"], options["address_npi"], options["address_range"]),
+            window=options["window"],
+            response_timeout=config.response_timeout,
+            coding=coding.of_options(options, config.receipts),
+            enquire_link=options["enquire_link"],
+            plan=Plan(*(options[name] for name in ("source_ton", "source_npi", "dest_ton", "dest_npi"))),
+            errors=parse_overrides(options["errors"]),
+            reconnect=reconnect,
+        )
+        session = Session(settings, account, self._throttle, len(self._links))
+        place = Place(host, port, options["tls"], options["tls_ca"], options["tls_verify"])
+        first = all(link.place != place or link.session.account is not account for link in self._links)
+        self._links.append(SmppLink(session, place, self._selector, self._events, first))
 
     def room(self) -> int:
-        return self._session.room()
+        room = sum([link.session.room() for link in self._senders])
+        if room and self._throttle.limited:
+            waiting = sum(link.session.waiting() for link in self._senders)
+            room = max(0, min(room, self._throttle.ahead - waiting))
+        return room
 
     def in_flight(self) -> int:
-        return self._session.in_flight()
+        return sum([link.session.in_flight() for link in self._senders])
 
     def submit(self, batch: Sequence[Submission]) -> None:
-        now = time.monotonic()
-        for at in range(0, len(batch), PIECE):
-            if at:
-                self._flush(now)
-            self._session.submit(batch[at : at + PIECE], now, time.time())
+        now, at = time.monotonic(), time.time()
+        if len(self._senders) == 1:
+            self._senders[0].submit(batch, now, at)
+            return
+        rooms = [link.session.room() for link in self._senders]
+        batches: list[list[Submission]] = [[] for _ in rooms]
+        for submission in batch:
+            widest = rooms.index(max(rooms))
+            rooms[widest] -= submission.segments
+            batches[widest].append(submission)
+        for link, part in zip(self._senders, batches, strict=True):
+            if part:
+                link.submit(part, now, at)
 
-    def acknowledge(self, tokens: Iterable[Any]) -> None:
-        self._session.acknowledge(tokens)
+    def acknowledge(self, tokens: Iterable[Token]) -> None:
+        for link, its in self._by_link(tokens):
+            link.session.acknowledge(its)
+
+    def _by_link(self, tokens: Iterable[Token]) -> list[tuple[SmppLink, list[Token]]]:
+        """Only the link that something came on can take the answer."""
+        its: dict[int, list[Token]] = {}
+        for token in tokens:
+            its.setdefault(token.bind, []).append(token)
+        return [(self._links[bind], tokens_of_it) for bind, tokens_of_it in its.items()]
 
     def poll(self, timeout: float) -> list[Event]:
         """Connect, write and read; returns as soon as there is an event or the link changed, else after `timeout`."""
-        now = time.monotonic()
+        now = self._hear_first()
         until, link, self._rung = now + timeout, self.link, False
         self._advance(now)
         while True:
             news = bool(self._events) or self.link is not link
-            wait = 0.0 if news else max(0.0, min(until, self._next_deadline()) - now)
-            now = self._wait(wait)
+            now = self._wait(0.0 if news else max(0.0, min(until, self._next_deadline()) - now))
             self._advance(now)
             if self._events or self.link is not link or self._rung or now >= until:
-                events, self._events = self._events, []
-                return events
+                self._polled = now
+                return self._take()
 
     def wake(self) -> None:
         self._bell.ring()
 
     def close(self) -> list[Event]:
         """Unbind politely, a second at most."""
-        now = time.monotonic()
+        now = self._hear_first()
         until = now + CLOSE_SECONDS
-        self._session.leave("The trunk was closed.", now, CLOSE_SECONDS * 0.7)
-        while self._session.state is not State.CLOSED and not self._connecting and now < until:
+        for link in self._links:
+            link.session.leave("The trunk was closed.", now, CLOSE_SECONDS * 0.7)
+        while True:
             # Not `poll`: a link that falls while it is closed must not be made again.
-            self._advance(now, reconnect=False)
-            if self._socket is None:
+            self._advance(now, connect=False)
+            closing = [link for link in self._links if link.closing()]
+            if not closing or now >= until:
                 break
-            now = self._wait(max(0.0, min(until, self._next_deadline()) - now))
-        self._lost("The trunk was closed.", now)
+            now = self._wait(max(0.0, min(until, *(link.next_deadline() for link in closing)) - now))
+        for link in self._links:
+            link.lose("The trunk was closed.", now)
+        self._look(now)
+        self._polled = float("inf")
         self._selector.close()
         self._bell.close()
-        events, self._events = self._events, []
+        return self._take()
+
+    def _take(self) -> list[Event]:
+        events = self._events[:]
+        self._events.clear()
         return events
 
-    # The link
+    def _hear_first(self) -> float:
+        """The time; after a stall of the caller, not before what lies in the sockets was read.
+
+        The answers in there came in time: by the clock alone their messages would now be in doubt.
+        """
+        if time.monotonic() - self._polled > STALL_SECONDS:
+            for _ in range(STALL_READS):
+                ready = [(key.data, mask) for key, mask in self._selector.select(0) if key.data is not None]
+                for link, mask in ready:
+                    link.ready(mask, time.monotonic())
+                if not any(mask & selectors.EVENT_READ for _, mask in ready):
+                    break
+        return time.monotonic()
 
     def _wait(self, seconds: float) -> float:
-        """Wait for the link or the bell, and hear what came; the time is then the one returned."""
+        """Wait for a link or the bell, and hear what came; the time is then the one returned."""
         ready = self._selector.select(seconds)
         now = time.monotonic()
         for key, mask in ready:
-            if key.fileobj is self._bell.socket:
+            if key.data is None:
                 self._bell.silence()
                 self._rung = True
             else:
-                self._ready(mask, now)
+                key.data.ready(mask, now)
         return now
 
-    def _advance(self, now: float, reconnect: bool = True) -> None:
-        """Everything that needs no waiting: time, writing, connecting, and what the link is now."""
-        self._events += self._session.tick(now)
-        if self._socket is None:
-            if reconnect and now >= self._try_at and not self._session.stopped:
-                self._connect(now)
-        elif self._connecting:
-            if now >= self._connect_by:
-                self._unreachable("it does not answer", now)
-        else:
-            self._write(now)
-            if self._session.over:
-                self._lost(self._session.over, now)
-        self._look()
-
-    def _look(self) -> None:
-        session = self._session
-        if session.stopped:
-            self.link, self.why = Link.STOPPED, session.stopped
-        elif session.state is State.BOUND:
-            self.link, self.why = Link.UP, ""
-        elif self._tried:
-            self.link, self.why = Link.DOWN, session.why or "The trunk is being connected again."
+    def _advance(self, now: float, connect: bool = True) -> None:
+        for link in self._links:
+            link.advance(now, connect)
+        self._look(now)
 
     def _next_deadline(self) -> float:
-        if self._socket is None:
-            return float("inf") if self._session.stopped else self._try_at
-        return self._connect_by if self._connecting else self._session.next_deadline()
+        return min([link.next_deadline() for link in self._links])
 
-    def _connect(self, now: float) -> None:
-        """Begin with the next address of the SMSC; the names are looked up anew when all were tried."""
-        try:
-            if not self._addresses:
-                self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = self._addresses.pop(0)
-            self._socket = socket.socket(family, kind, protocol)
-            self._socket.setblocking(False)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            error = self._socket.connect_ex(address)
-            if error not in (0, errno.EINPROGRESS):
-                raise OSError(error, os.strerror(error))
-        except (OSError, UnicodeError) as error:
-            self._unreachable(_words_of(error), now)
+    def _look(self, now: float) -> None:
+        """What the link of the trunk is now."""
+        missing = [link for link in self._links if not link.bound or link.session.stopped]
+        if not missing:
+            self.link, self.why = Link.UP, ""
             return
-        self._connecting, self._connect_by = True, now + CONNECT_SECONDS
-        self._watch(selectors.EVENT_WRITE)
+        stopped = next((link.session.stopped for link in missing if link.session.stopped), "")
+        if stopped:
+            self.link, self.why = Link.STOPPED, stopped
+            for link in self._links:
+                link.session.halt(stopped, now)
+        elif any(link.bound for link in self._senders):
+            self.link, self.why = Link.UP, self._partly(missing)
+        elif self._senders[0].tried:
+            first = self._senders[0].session
+            self.link, self.why = Link.DOWN, first.why or "The trunk is being connected again."
 
-    def _unreachable(self, reason: str, now: float) -> None:
-        self._drop_socket()
-        if self._addresses:
-            self._connect(now)
-        else:
-            self._lost(f"The SMSC cannot be reached at {self._host}:{self._port}: {reason}.", now)
-
-    def _ready(self, mask: int, now: float) -> None:
-        assert self._socket is not None
-        if self._connecting:
-            error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if error:
-                self._unreachable(os.strerror(error), now)
-                return
-            self._connecting, self._connect_by, self._addresses = False, float("inf"), []
-            self._session.connected(now)
-        elif mask & selectors.EVENT_READ:
-            try:
-                data = self._socket.recv(READ_OCTETS)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._lost(f"The link to the SMSC broke: {_words_of(error)}.", now)
-                return
-            if data:
-                self._events += self._session.receive(data, now)
-            else:
-                self._lost("The SMSC closed the link.", now)
-
-    def _flush(self, now: float) -> None:
-        """Write what there is before more is made: the answers then come one after the other and not in one burst."""
-        if self._socket is not None and not self._connecting:
-            self._write(now)
-
-    def _write(self, now: float) -> None:
-        out = self._session.out
-        if out:
-            assert self._socket is not None
-            try:
-                self._session.sent(self._socket.send(out))
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as error:
-                self._lost(f"The link to the SMSC broke: {_words_of(error)}.", now)
-                return
-        read = selectors.EVENT_READ if len(out) < UNWRITTEN_OCTETS else 0
-        self._watch(read | (selectors.EVENT_WRITE if out else 0))
-
-    def _watch(self, mask: int) -> None:
-        if mask == self._watched:
-            return
-        assert self._socket is not None
-        if self._watched:
-            self._selector.modify(self._socket, mask)
-        else:
-            self._selector.register(self._socket, mask)
-        self._watched = mask
-
-    def _lost(self, why: str, now: float) -> None:
-        self._drop_socket()
-        self._events += self._session.lost(why, now)
-        # Jitter, so that the trunks of many daemons do not come back in the same moment.
-        self._try_at = now + self._session.retry_in * random.uniform(0.8, 1.2)  # noqa: S311
-        self._tried = True
-        self._look()
-
-    def _drop_socket(self) -> None:
-        if self._socket is not None:
-            if self._watched:
-                self._selector.unregister(self._socket)
-            self._socket.close()
-        self._socket, self._connecting, self._watched, self._connect_by = None, False, 0, float("inf")
+    def _partly(self, missing: list[SmppLink]) -> str:
+        bound, whole = len(self._links) - len(missing), len(self._links)
+        what = "The receiver is not bound" if missing == self._links[len(self._senders) :] else ""
+        reason = next((link.session.why for link in missing if link.session.why), "")
+        return f"{what or f'{bound} of {whole} binds are up'}{': ' if reason else '.'}{reason}"
 
 
 open_driver = SmppDriver
-
-
-def _words_of(error: OSError | UnicodeError) -> str:
-    return getattr(error, "strerror", None) or str(error)

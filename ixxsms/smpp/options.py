@@ -41,7 +41,7 @@ def _auto_or_number(high: int) -> Callable[[str, Any], int | None]:
 
 def _host(name: str, value: Any) -> str:
     host = str(value).strip()
-    if not host:
+    if not host and name == "host":
         raise BadInput("An SMPP trunk needs the host name or address of its SMSC.")
     if len(host) > 253 or not host.isascii() or not host.isprintable() or " " in host or "/" in host:
         raise BadInput(f"{host[:60]!a} is no host name or address.")
@@ -54,10 +54,18 @@ def _words(name: str, value: Any) -> str:
     return text
 
 
-def _bind(name: str, value: Any) -> str:
-    if value not in pdu.BINDS:
-        raise BadInput(f"The bind of an SMPP trunk must be one of {', '.join(pdu.BINDS)}.")
-    return str(value)
+def _path(name: str, value: Any) -> str:
+    path = str(value)
+    if path and (not path.startswith("/") or "\0" in path):
+        raise BadInput(f"The {name} of an SMPP trunk must be the whole path of a file, from / on.")
+    return path
+
+
+def _address_range(name: str, value: Any) -> str:
+    text = str(value)
+    if len(text) > 40 or not text.isascii() or not (text.isprintable() or not text):
+        raise BadInput(f"The {name} of an SMPP trunk can have up to 40 characters, all of them ASCII.")
+    return text
 
 
 def _choice(choices: Iterable[str]) -> Callable[[str, Any], str]:
@@ -100,13 +108,32 @@ def _errors(name: str, value: Any) -> str:
     return str(value)
 
 
+VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}  #: interface_version as people write it -> as it goes out
+SECRETS = {"rx_password"}  #: options that must not be shown
+
 OPTIONS: dict[str, Option] = {
     "host": Option("", _host, "The SMSC's host name or address."),
     "port": Option(2775, _number(1, 65535), "The SMSC's TCP port."),
     "user": Option("", _words, "The user of the login (system_id)."),
     "system_type": Option("", _words, "The system type of the login, where the provider gives one."),
-    "bind": Option("trx", _bind, "trx to send and receive, tx to send only, rx to receive only."),
-    "window": Option(10, _number(1, 1000), "How many segments may wait for the SMSC's answer at a time."),
+    "bind": Option(
+        "trx",
+        _choice([*pdu.BINDS, "tx+rx"]),
+        "trx to send and receive, tx to send, rx to receive, tx+rx for one of each.",
+    ),
+    "binds": Option(1, _number(1, 10), "How many binds there are at a time; of tx+rx, how many that send."),
+    "window": Option(10, _number(1, 1000), "How many segments of a bind may wait for the SMSC's answer at a time."),
+    "rx_host": Option("", _host, "Of tx+rx: the receiver's host, where it is another."),
+    "rx_port": Option(0, _number(0, 65535), "Of tx+rx: the receiver's port, where it is another."),
+    "rx_user": Option("", _words, "Of tx+rx: the receiver's user, where it is another."),
+    "rx_password": Option("", _words, "Of tx+rx: the receiver's password, where it is another."),
+    "tls": Option("no", _yes_or_no, "Whether the link is encrypted (TLS 1.2 or newer): yes or no."),
+    "tls_ca": Option("", _path, "The file of the authority that signed the SMSC's certificate; empty: the system's."),
+    "tls_verify": Option("yes", _yes_or_no, "no takes any certificate, also that of somebody who listens in."),
+    "interface_version": Option("3.4", _choice(VERSIONS), "The version of SMPP that the login names."),
+    "address_range": Option("", _address_range, "Which addresses the bind receives for, where the provider says so."),
+    "address_ton": Option(0, _number(0, 7), "Type of number of the address range."),
+    "address_npi": Option(0, _number(0, 18), "Numbering plan of the address range."),
     "enquire_link": Option(30, _number(5, 3600), "Seconds of silence after which the link is tested."),
     "source_ton": Option(None, _auto_or_number(7), "Type of number of the sender id, or auto."),
     "source_npi": Option(None, _auto_or_number(18), "Numbering plan of the sender id, or auto."),
@@ -130,11 +157,9 @@ OPTIONS: dict[str, Option] = {
         "National tables for texts outside GSM, if SMSC and phones know them: none, spanish, portuguese, turkish.",
     ),
     "transliterate": Option(
-        False, _yes_or_no, "Write a text in plainer letters (á as a) where that spares it UCS-2: yes or no."
+        "no", _yes_or_no, "Write a text in plainer letters (á as a) where that spares it UCS-2: yes or no."
     ),
-    "flash": Option(
-        False, _yes_or_no, "Class 0, shown at once and not kept, where the data_coding is auto: yes or no."
-    ),
+    "flash": Option("no", _yes_or_no, "Class 0, shown at once and not kept, where the data_coding is auto: yes or no."),
     "service_type": Option("", _service_type, "The service_type, where the provider gives one."),
     "protocol_id": Option(0, _number(0, 255), "The protocol_id."),
     "priority_flag": Option(0, _number(0, 3), "The priority_flag, 0 to 3."),

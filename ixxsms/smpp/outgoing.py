@@ -16,13 +16,12 @@ from ixxsms.errors import BadInput
 from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.address import Plan
-from ixxsms.smpp.backoff import Backoff
 from ixxsms.smpp.coding import Coding, Template
 from ixxsms.smpp.status import Class, Status, label, look_up
+from ixxsms.smpp.throttle import Throttle
 from ixxsms.smpp.window import Window
 
 RETRY_AFTER = 30.0  #: seconds before a trunk tries again what it could not take
-PAUSE_FIRST, PAUSE_LAST = 1.0, 60.0  #: seconds that a throttled trunk is silent
 
 #: answers to a time field that the SMSC does not like
 _TIMES_REFUSED = {consts.SMPP_ESME_RINVSCHED, consts.SMPP_ESME_RINVEXPIRY}
@@ -75,10 +74,9 @@ class Outgoing:
         coding: Coding | None = None,
         plan: Plan | None = None,
         overrides: dict[int, Class] | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         self.events: list[Event] = []
-        self.paused = False
-        self.resume_at = float("inf")
         self.trouble: Status | None = None  #: an answer that concerns the whole trunk (stop, rebind)
         self.owed = 0
         self._size = self._limit = window
@@ -93,8 +91,7 @@ class Outgoing:
         self._flights: Window[_Flight] = Window()
         self._pending: deque[_Piece] = deque()
         self._again: list[_Piece] = []
-        self._pause = Backoff(PAUSE_FIRST, PAUSE_LAST)
-        self._resumed_at = float("-inf")
+        self._throttle = throttle or Throttle()
         self._sequence = 0
         self._order = 0
 
@@ -103,17 +100,23 @@ class Outgoing:
         return self._sequence
 
     def room(self) -> int:
-        if self.paused:
+        if self._throttle.paused:
             return 0
         return max(0, self._limit - len(self._flights) - len(self._pending) - len(self._again))
 
     def idle(self) -> bool:
         return not (self._flights or self._pending or self._again)
 
+    def waiting(self) -> int:
+        """How many segments wait for their turn."""
+        return len(self._pending) + len(self._again)
+
     def next_deadline(self, sending: bool) -> float:
         """When `expire` has something to do, or `pump` where it may send; infinity if never."""
-        overdue = self._flights.next_deadline()
-        return min(overdue, self.resume_at) if sending else overdue
+        overdue, throttle = self._flights.next_deadline(), self._throttle
+        if sending and throttle.limited and (throttle.paused or (self._pending and len(self._flights) < self._limit)):
+            return min(overdue, throttle.next_at)
+        return overdue
 
     def submit(self, batch: Sequence[Submission], at: float = 0.0) -> None:
         """Queue messages. One that can never be put into a PDU is refused. `at`: the Unix time, for validities."""
@@ -144,17 +147,19 @@ class Outgoing:
 
     def pump(self, now: float, out: bytearray, flushed: int) -> None:
         """Put what the window has room for into `out`, before which `flushed` octets have left."""
-        if self.paused:
-            if now < self.resume_at:
-                return
-            self._resume(now)
-        if self._again:
+        throttle = self._throttle
+        if now >= throttle.measure_at:
+            throttle.measure(now)
+        room: float = self._limit - len(self._flights)
+        if throttle.limited:
+            room = min(room, throttle.allowed(now))
+        if self._again and not throttle.paused:
             self._requeue()
-        pending, room = self._pending, self._limit - len(self._flights)
-        if not pending or room <= 0:
+        pending = self._pending
+        if not pending or room < 1:
             return
         deadline, end, made = now + self._timeout, flushed + len(out), []
-        while pending and room > 0:
+        while pending and room >= 1:
             message, index = pending.popleft()
             before, after = message.pieces[index]
             sequence = self.next_sequence()
@@ -165,6 +170,8 @@ class Outgoing:
             made.append(octets)
             room -= 1
         out += b"".join(made)
+        if throttle.limited:
+            throttle.spend(len(made))
 
     def answered(self, sequence: int, status: int, body: bytes, now: float) -> bool:
         """A submit_sm_resp or a generic_nack came. False if it answers nothing that is in flight."""
@@ -176,8 +183,9 @@ class Outgoing:
         if status == 0:
             message.ids[index] = pdu.parse_id(body)
             message.taken += 1
-            if since >= self._resumed_at:
-                self._pause.reset()
+            self._throttle.taken += 1
+            if self._throttle.limited:
+                self._throttle.accepted(since)
         elif not self._failed(message, index, look_up(status, self._overrides), since, now):
             return True
         message.open -= 1
@@ -190,7 +198,7 @@ class Outgoing:
         if status.code in _TIMES_REFUSED and self._clear_validity(message, index, status):
             return False
         if status.klass is Class.THROTTLE:
-            self._throttle(since, now)
+            self._throttle.refused(since, now)
             if not message.failure and not message.doubt:
                 message.begun = len(message.pieces) > 1
                 self._again.append((message, index))
@@ -214,14 +222,6 @@ class Outgoing:
         message.begun = len(message.pieces) > 1
         self._again.append((message, index))
         return True
-
-    def _throttle(self, since: float, now: float) -> None:
-        # Of a whole window that is turned down only the first answer makes the pause longer.
-        if not self.paused and since >= self._resumed_at:
-            self.paused, self.resume_at = True, now + self._pause.next()
-
-    def _resume(self, now: float) -> None:
-        self.paused, self.resume_at, self._resumed_at = False, float("inf"), now
 
     def _requeue(self) -> None:
         """What goes again goes first, in its old order."""
@@ -274,8 +274,7 @@ class Outgoing:
             if message.taken and not message.failure:
                 message.doubt = message.doubt or reason
             self._settle(message, reason)
-        self.trouble, self.paused, self.resume_at = None, False, float("inf")
-        self._limit = self._size
+        self.trouble, self._limit = None, self._size
 
     def _settle(self, message: _Message, lost: str = "") -> None:
         failure, count = message.failure, len(message.pieces)

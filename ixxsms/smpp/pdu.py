@@ -207,8 +207,20 @@ def check_field(name: str, value: str) -> None:
         raise BadInput(f"The {name} of an SMPP trunk can have up to 254 characters, all of them Latin-1.")
 
 
-def bind(kind: str, sequence: int, system_id: str, password: str, system_type: str = "") -> bytes:
-    """The bind of kind trx, tx or rx, with interface_version 3.4 (section 4.1). Raises BadInput.
+def bind(
+    kind: str,
+    sequence: int,
+    system_id: str,
+    password: str,
+    system_type: str = "",
+    *,
+    version: int = 0x34,
+    addresses: tuple[int, int, str] = (0, 0, ""),
+) -> bytes:
+    """The bind of kind trx, tx or rx (section 4.1). Raises BadInput.
+
+    `version`: the interface_version, 0x34 for 3.4. `addresses`: addr_ton, addr_npi and address_range of what the
+    receiver wants to get; empty is all that is the account's.
 
     Providers give out passwords longer than the 8 octets of the specification, and smpplib would cut them without a
     word, which no SMSC understands: its lengths are widened here.
@@ -217,8 +229,10 @@ def bind(kind: str, sequence: int, system_id: str, password: str, system_type: s
     for name, value in fields.items():
         check_field(name, value)
     name = next(name for name, code in _codes.items() if code == BINDS[kind])
-    pdu = smpp.make_pdu(name, sequence=sequence, **fields)
+    ton, npi, address_range = addresses
+    fields["address_range"] = address_range
+    pdu = smpp.make_pdu(name, sequence=sequence, addr_ton=ton, addr_npi=npi, **fields)
     pdu.params = {**pdu.params, **{field: _command.Param(type=str, max=256) for field in fields}}
-    pdu.sequence = sequence  # smpplib forgets the argument
+    pdu.sequence, pdu.interface_version = sequence, version  # smpplib forgets the arguments
     made: bytes = pdu.generate()
     return made

@@ -1,7 +1,8 @@
 """One SMPP 3.4 session of an ESME, over one link after the other: bytes and the time in, events and bytes out.
 
 Whoever holds the socket tells it what happened (`connected`, `receive`, `sent`, `lost`, `tick`), writes what stands in
-`out`, and closes the link once `over` says why. Must never know sockets, clocks or the store.
+`out`, and closes the link once `over` says why. The sessions of one trunk share its Throttle, and those that log in
+with the same user its Account. Must never know sockets, clocks or the store.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ixxsms.smpp.backoff import Backoff
 from ixxsms.smpp.coding import Coding
 from ixxsms.smpp.outgoing import Outgoing
 from ixxsms.smpp.status import Class, Status, look_up
+from ixxsms.smpp.throttle import Throttle
 from ixxsms.smpp.timers import Due, Timers
 
 #: bind answers after which trying on would only lock the account
@@ -27,6 +29,7 @@ LOGIN_ERRORS = {
     consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID, consts.SMPP_ESME_RINVSYSTYP
 }  # fmt: skip
 LOGIN_TRIES = 3
+LOGIN_REST = 3600.0  #: seconds before a bind is tried again that is refused while another of its account is bound
 LEAVE_WITHIN = 5.0  #: seconds that a trunk which must end waits for the answers that it is owed
 _BIND_ANSWERS = {command | pdu.RESPONSE for command in pdu.BINDS.values()}
 _OVERDUE = {
@@ -45,12 +48,14 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a session is built from. Times in seconds; `bind` is trx, tx or rx."""
+    """What a session is built from. Times in seconds; `bind`, `version` and `addresses` as in pdu.bind."""
 
     user: str
     password: str = field(default="", repr=False)
     system_type: str = ""
     bind: str = "trx"
+    version: int = 0x34
+    addresses: tuple[int, int, str] = (0, 0, "")
     window: int = 10
     response_timeout: float = 30.0
     coding: Coding = field(default_factory=Coding)
@@ -59,27 +64,54 @@ class Settings:
     plan: Plan = field(default_factory=Plan)
     errors: dict[int, Class] = field(default_factory=dict)
     reconnect: tuple[float, float] = (1.0, 60.0)
-    login_retry: tuple[float, float] = (30.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a receipt or an incoming message is acknowledged by: only the link that it came on can take the answer."""
+    """What a receipt or an incoming message is acknowledged by: only the link that it came on can take the answer.
 
+    `bind`: the number of the session; `link`: of its links, counted from 1.
+    """
+
+    bind: int
     link: int
     command: int
     sequence: int
 
 
+class Account:
+    """What the binds of one user know together, so that a wrong password is not tried by each of them."""
+
+    def __init__(self, retry: tuple[float, float] = (30.0, 60.0)) -> None:
+        self.bound = 0  #: how many of its binds are bound
+        self.ever_bound = False
+        self.refusals = 0  #: logins in a row that were refused while none was bound
+        self.backoff = Backoff(*retry)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the last login was no wrong one; else only one bind should try."""
+        return self.ever_bound and not self.refusals
+
+
 class Session:
-    def __init__(self, settings: Settings) -> None:
+    """`number`: which of its trunk's binds it is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        account: Account | None = None,
+        throttle: Throttle | None = None,
+        number: int = 0,
+    ) -> None:
         self.state = State.CLOSED
         self.out = bytearray()  #: to be written; `sent` takes away what was
         self.over = ""  #: why the link has to be closed, once it has
         self.why = ""  #: why the session is not bound
         self.stopped = ""  #: why it must not be opened again
         self.retry_in = 0.0  #: seconds to wait before the next link
-        self._settings = settings
+        self.account = account or Account()
+        self._settings, self._number = settings, number
         self._frames = pdu.Frames()
         self._timers = Timers(settings.enquire_link, settings.answer_timeout)
         self._outgoing = Outgoing(
@@ -88,14 +120,13 @@ class Session:
             coding=settings.coding,
             plan=settings.plan,
             overrides=settings.errors,
+            throttle=throttle,
         )
-        self._backoff, self._login_backoff = Backoff(*settings.reconnect), Backoff(*settings.login_retry)
+        self._backoff = Backoff(*settings.reconnect)
         self._flushed = 0  # octets of this link that were written
         self._link = 0
         self._bound_at: float | None = None
-        self._ever_bound = False
-        self._refusals = 0
-        self._refused_now = False
+        self._login_wait: float | None = None
         self._leaving = ""
         self._leave_by = float("inf")
 
@@ -105,6 +136,10 @@ class Session:
         """How many segments it takes now."""
         open_to = self.state is State.BOUND and not self._leaving and self._settings.bind != "rx"
         return self._outgoing.room() if open_to else 0
+
+    def waiting(self) -> int:
+        """How many segments it took that wait for their turn."""
+        return self._outgoing.waiting()
 
     def in_flight(self) -> int:
         """How many messages owe their outcome."""
@@ -122,10 +157,18 @@ class Session:
         self._link += 1
         self._flushed, self.over, self._frames = 0, "", pdu.Frames()
         self.out.clear()
-        self._refused_now, self._bound_at = False, None
+        self._login_wait, self._bound_at = None, None
         self.state = State.BINDING
         settings, sequence = self._settings, self._outgoing.next_sequence()
-        self.out += pdu.bind(settings.bind, sequence, settings.user, settings.password, settings.system_type)
+        self.out += pdu.bind(
+            settings.bind,
+            sequence,
+            settings.user,
+            settings.password,
+            settings.system_type,
+            version=settings.version,
+            addresses=settings.addresses,
+        )
         self._timers.bind_sent(now)
 
     def submit(self, batch: Sequence[Submission], now: float, at: float = 0.0) -> None:
@@ -183,6 +226,12 @@ class Session:
         elif self.state is State.BINDING:
             self.over = why
 
+    def halt(self, why: str, now: float) -> None:
+        """Another bind says that the trunk must not go on: end this one as well."""
+        if not self.stopped:
+            self.stopped = why
+            self.leave(why, now)
+
     def lost(self, why: str, now: float) -> list[Event]:
         """The link is gone, or could not be made. Everything that is unanswered gets its outcome."""
         self.why = self.stopped or self.over or why
@@ -191,10 +240,12 @@ class Session:
         self._timers.stop()
         self.out.clear()
         self._outgoing.lost(self._flushed, self.why)
-        if self._bound_at is not None and now - self._bound_at > self._settings.reconnect[0]:
-            self._backoff.reset()  # a link that falls at once again must not be tried every second
-        self.retry_in = self._login_backoff.next() if self._refused_now else self._backoff.next()
-        self._bound_at, self._refused_now = None, False
+        if self._bound_at is not None:
+            if now - self._bound_at > self._settings.reconnect[0]:
+                self._backoff.reset()  # a link that falls at once again must not be tried every second
+            self.account.bound -= 1
+        self.retry_in = self._backoff.next() if self._login_wait is None else self._login_wait
+        self._bound_at, self._login_wait = None, None
         return self._take()
 
     # What the other side does
@@ -225,25 +276,32 @@ class Session:
             # Nobody will ever read it: a temporary error would bring it again and again.
             self.out += pdu.answer(command, consts.SMPP_ESME_RX_P_APPN, sequence, b"")
             return
-        self._outgoing.events.append(incoming.event(message, Token(self._link, command, sequence)))
+        self._outgoing.events.append(incoming.event(message, Token(self._number, self._link, command, sequence)))
 
     def _bind_answered(self, code: int, now: float) -> None:
         if self.state is not State.BINDING or self.over:
             return
+        account = self.account
         if code == 0:
-            self.state, self.why = State.BOUND, ""
-            self._bound_at, self._ever_bound, self._refusals = now, True, 0
-            self._login_backoff.reset()
+            self.state, self.why, self._bound_at = State.BOUND, "", now
+            account.bound += 1
+            account.ever_bound, account.refusals = True, 0
+            account.backoff.reset()
             self._timers.bound(now)
             return
         status = look_up(code)
         self.over = f"The SMSC refuses the login: {status}."
         # After a cut the old session may live on at the SMSC for a while, and some say 'bind failed' to that.
-        if code in LOGIN_ERRORS and not (code == consts.SMPP_ESME_RBINDFAIL and self._ever_bound):
-            self._refused_now = True
-            self._refusals += 1
-            if self._refusals >= LOGIN_TRIES:
-                self._stop(f"the SMSC refuses the login: {status}")
+        if code not in LOGIN_ERRORS or (code == consts.SMPP_ESME_RBINDFAIL and account.ever_bound):
+            return
+        if account.bound:
+            self._login_wait = LOGIN_REST  # the user and the password are right: it is one bind too many
+            return
+        self._login_wait = account.backoff.next()
+        account.refusals += 1
+        if account.refusals >= LOGIN_TRIES:
+            whose = "the receiver's" if self._settings.bind == "rx" else "the"
+            self._stop(f"the SMSC refuses {whose} login: {status}")
 
     def _look_at_trouble(self, now: float) -> None:
         status: Status | None = self._outgoing.trouble

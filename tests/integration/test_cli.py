@@ -330,6 +330,22 @@ def test_a_trunk_of_any_kind_takes_its_options_by_name(ready, monkeypatch):
         assert "S3cret" not in output
 
 
+def test_no_secret_of_a_trunk_is_shown(ready, home):
+    (home / "rx").write_text("hid3den\n")
+    ready.done(
+        *("trunk", "add", "two", "--kind", "smpp", "--host", "127.0.0.1", "--user", "me", "--bind", "tx+rx"),
+        *("--password", "hid2den", "--rx-password-file", str(home / "rx")),
+    )
+    shown = ready.json("trunk", "show", "two")
+    assert (shown["password"], shown["rx_password"], shown["bind"]) == (True, True, "tx+rx")
+    for arguments in (["show", "two"], ["show", "two", "--json"], ["list"], ["list", "--json"]):
+        output = ready.done("trunk", *arguments)
+        assert "hid2den" not in output and "hid3den" not in output
+    assert "not set" not in ready.done("trunk", "show", "two")
+    ready.done("trunk", "edit", "two", "--option", "rx_password=")
+    assert ready.json("trunk", "show", "two")["rx_password"] is False
+
+
 def test_a_trunk_that_cannot_be_is_refused_and_not_added(ready, home):
     write_script(home, "note")
     write_script(home, "plain", mode=0o644)

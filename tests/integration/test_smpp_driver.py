@@ -5,83 +5,24 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import handset
 import pytest
+from smpp_trunks import Make, drivers, message, send, session_of, until
 
-from ixxsms.drivers.base import Link, TrunkConfig
-from ixxsms.drivers.smpp import READ_OCTETS, UNWRITTEN_OCTETS, SmppDriver
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission, Warned
+from ixxsms.drivers.base import Link
+from ixxsms.drivers.smpp_link import READ_OCTETS, UNWRITTEN_OCTETS
+from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Refused, Stopped, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.receipt import remote_id_keys
 from ixxsms.testing import FakeSMSC, Submitted
 
-Make = Callable[..., SmppDriver]
-
 
 @pytest.fixture
 def driver() -> Iterator[Make]:
-    """Makes a driver for that port; its other keywords are options."""
-    made: list[SmppDriver] = []
-
-    def make(
-        port: int,
-        *,
-        up: bool = True,
-        receipts: bool = False,
-        response_timeout: float = 30.0,
-        password: str = "secret",
-        reconnect: tuple[float, float] = (0.05, 0.2),
-        login_retry: tuple[float, float] = (0.05, 0.1),
-        **options: Any,
-    ) -> SmppDriver:
-        options = {"host": "127.0.0.1", "port": port, "user": "user", **options}
-        config = TrunkConfig(
-            "t", "smpp", options, password=password, receipts=receipts, response_timeout=response_timeout
-        )
-        opened = SmppDriver(config, reconnect=reconnect, login_retry=login_retry)
-        made.append(opened)
-        if up:
-            until(opened, lambda events: opened.link is Link.UP)
-        return opened
-
-    yield make
-    for opened in made:
-        opened.close()
-
-
-def until(driver: SmppDriver, done: Callable[[list[Event]], bool], timeout: float = 20.0) -> list[Event]:
-    """Poll until it is so."""
-    events: list[Event] = []
-    deadline = time.monotonic() + timeout
-    while not done(events):
-        assert time.monotonic() < deadline, f"it did not happen: {driver.link} {driver.why} {events[-3:]}"
-        events += driver.poll(0.2)
-    return events
-
-
-def message(number: int, text: str = "hello", **fields: Any) -> Submission:
-    return Submission(
-        number, fields.pop("destination", f"3460{number:07d}"), text, fields.pop("sender", "acme"), **fields
-    )
-
-
-def send(driver: SmppDriver, messages: list[Submission]) -> list[Event]:
-    """As the sender does it: what there is room for, until every outcome is there; receipts are acknowledged."""
-    waiting, events, owed = list(messages), [], len(messages)
-    deadline = time.monotonic() + 60
-    while owed and time.monotonic() < deadline:
-        room = driver.room()
-        if room and waiting:
-            driver.submit(waiting[:room])
-            del waiting[:room]
-        new = driver.poll(1.0)
-        owed -= sum(1 for event in new if isinstance(event, Accepted | Refused | Deferred | InDoubt))
-        driver.acknowledge([event.token for event in new if isinstance(event, Receipt | Received)])
-        events += new
-    return events
+    with drivers() as make:
+        yield make
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.005])
@@ -245,7 +186,7 @@ def test_a_name_that_does_not_exist_is_told(driver: Make) -> None:
 def test_an_smsc_that_never_answers_the_login_is_left(driver: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         opened = driver(silent.getsockname()[1], up=False)
-        opened._session._timers.answer = 0.1
+        session_of(opened)._timers.answer = 0.1
         until(opened, lambda _: opened.link is Link.DOWN)
         assert opened.why == "The SMSC did not answer the login in time."
 
@@ -261,8 +202,31 @@ def test_a_server_that_speaks_another_protocol_is_left(driver: Make) -> None:
         assert "no SMPP" in opened.why
 
 
+def test_what_was_answered_while_the_caller_was_away_is_not_in_doubt(
+    driver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ixxsms.drivers.smpp.STALL_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = driver(server.getsockname()[1], up=False, response_timeout=0.3)
+        opened.poll(0.0)
+        peer, _ = server.accept()
+        with peer:
+            opened.poll(0.1)
+            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
+            until(opened, lambda _: opened.link is Link.UP)
+            peer.recv(4096)
+            opened.submit([message(1), message(2)])
+            opened.poll(0.0)
+            (first, _) = pdu.Frames().feed(peer.recv(4096))
+            peer.sendall(pdu.answer(pdu.SUBMIT_SM, 0, first[2], b"77"))
+            time.sleep(0.5)  # the database is slow: both answers are overdue, and one of them lies in the socket
+            events = until(opened, lambda events: len(events) == 2)
+            assert events == [Accepted(1, ("77",)), InDoubt(2, "The SMSC did not answer within 0.3 seconds.")]
+
+
 def test_throttling_slows_down_and_loses_nothing(driver: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ixxsms.smpp.outgoing.PAUSE_FIRST", 0.02)
+    monkeypatch.setattr("ixxsms.smpp.throttle.PAUSE_FIRST", 0.02)
+    monkeypatch.setattr("ixxsms.smpp.throttle.SLOWEST", 1000.0)
     with FakeSMSC(throttle_every=10, receipts=False) as smsc:
         opened = driver(smsc.port, window=10)
         events = send(opened, [message(number) for number in range(100)])
@@ -309,7 +273,7 @@ def test_both_sides_ask_whether_the_link_lives(driver: Make) -> None:
         opened = driver(smsc.port)
         smsc.enquire()
         until(opened, lambda _: smsc.enquire_links_answered == 1)
-        timers = opened._session._timers
+        timers = session_of(opened)._timers
         timers.idle, timers.answer = 0.05, 0.1
         timers.heard(time.monotonic())
         until(opened, lambda _: smsc.enquire_links >= 2)
@@ -387,10 +351,10 @@ def test_a_peer_that_asks_and_never_listens_does_not_fill_the_memory(driver: Mak
                 try:
                     peer.send(flood)
                 except BlockingIOError:
-                    if len(opened._session.out) >= UNWRITTEN_OCTETS:
+                    if len(session_of(opened).out) >= UNWRITTEN_OCTETS:
                         break
                 opened.poll(0.0)
-            assert UNWRITTEN_OCTETS <= len(opened._session.out) <= UNWRITTEN_OCTETS + READ_OCTETS
+            assert UNWRITTEN_OCTETS <= len(session_of(opened).out) <= UNWRITTEN_OCTETS + READ_OCTETS
 
 
 def test_ipv6_and_every_address_of_a_name_are_tried(driver: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,11 +29,13 @@ PROMISED = {
     "numbering set": "--country --country-code --mobile-prefixes --min-length --max-length",
     "check": "",
     "segments": "--trunk",
-    "trunk add": "--kind --host --port --user --password --password-file --system-type --bind --window --pace"
-    " --sender-id --priority --append-country-code --no-append-country-code --script --inactive --preset --option"
+    "trunk add": "--kind --host --port --user --password --password-file --rx-password-file --system-type"
+    " --bind --window --pace --sender-id --priority --append-country-code --no-append-country-code"
+    " --script --inactive --preset --option"
     " --price --daily-cap --monthly-cap",
-    "trunk edit": "--host --port --user --password --password-file --system-type --bind --window --pace --sender-id"
-    " --priority --append-country-code --no-append-country-code --script --inactive --preset --option --daily-cap",
+    "trunk edit": "--host --port --user --password --password-file --rx-password-file --system-type --bind --window"
+    " --pace --sender-id --priority --append-country-code --no-append-country-code"
+    " --script --inactive --preset --option --daily-cap",
     **dict.fromkeys(["trunk list", "trunk show", "trunk kinds", "trunk test", "trunk webhook"], "--json"),
     **dict.fromkeys(["trunk enable", "trunk disable", "trunk remove"], ""),
     **dict.fromkeys(["route add", "route set"], "--prefix --trunk --method"),

@@ -213,7 +213,7 @@ def test_what_came_over_an_earlier_link_is_not_acknowledged_on_this_one(talk: Ma
     talk.lose()
     talk.session.acknowledge([event.token])
     talk.bind()
-    talk.session.acknowledge([event.token, Token(999, pdu.DELIVER_SM, 1)])
+    talk.session.acknowledge([event.token, Token(0, 999, pdu.DELIVER_SM, 1)])
     assert talk.frames() == []
 
 
