@@ -4,7 +4,7 @@
 
 The daemon is the installed program, its SMSC a sink in C that never limits. Beside it, in the same rounds, senders that
 have no database at all: node-smpp's bare loop and smpplib's. All databases commit to the disk before they answer. Then
-the same with each commit 10 ms slower, and single sends while a campaign runs. Only the ratios of one run say something.
+the same with each commit 10 ms slower, and single sends while a campaign runs. Only ratios of one run say something.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ixxsms.outbox.outcomes import (
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
 from ixxsms.outbox.turns import SLOTS, Turn, slot
-from ixxsms.outbox.views import counts, get, rows, segments_to_send
+from ixxsms.outbox.views import counts, get, holds, rows, segments_to_send
 
 __all__ = [
     "MOST_RESENDS",
@@ -43,6 +43,7 @@ __all__ = [
     "give_back",
     "give_routes",
     "has_work",
+    "holds",
     "new_rounds",
     "prepare",
     "record",

@@ -28,6 +28,11 @@ def counts(session: Session, campaign_id: int | None) -> dict[str, int]:
     return {str(state): 0 for state in MessageState} | dict(found.all())
 
 
+def holds(session: Session, daemon_id: int) -> bool:
+    """Whether a daemon has submitted a message whose outcome is not recorded yet."""
+    return session.scalar(select(Message.id).where(Message.daemon_id == daemon_id).limit(1)) is not None
+
+
 def segments_to_send(session: Session, campaign_id: int | None) -> int:
     """How many segments are still to be sent."""
     total = session.scalar(select(func.sum(Message.segments)).where(_of(campaign_id), Message.state.in_(words(OPEN))))
