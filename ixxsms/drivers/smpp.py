@@ -17,7 +17,7 @@ from ixxsms.smpp import coding, pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.options import OPTIONS, SECRETS, VERSIONS, check_options
 from ixxsms.smpp.presets import fields as preset
-from ixxsms.smpp.session import Account, Session, Settings, Token
+from ixxsms.smpp.session import Account, Session, Settings, State, Token
 from ixxsms.smpp.status import parse_overrides
 from ixxsms.smpp.throttle import Throttle
 
@@ -27,6 +27,8 @@ CLOSE_SECONDS = 1.0
 #: Seconds without a `poll` after which what the SMSC has said meanwhile is heard before the time may act.
 STALL_SECONDS = 1.0
 STALL_READS = 100  #: the most that are made of each link for that
+
+_BOUND = State.BOUND  # looked at often, and slow to look up in its class
 
 
 class SmppDriver:
@@ -204,7 +206,7 @@ class SmppDriver:
 
     def _look(self, now: float) -> None:
         """What the link of the trunk is now."""
-        missing = [link for link in self._links if not link.bound or link.session.stopped]
+        missing = [link for link in self._links if link.session.state is not _BOUND or link.session.stopped]
         if not missing:
             self.link, self.why = Link.UP, ""
             return
@@ -213,7 +215,7 @@ class SmppDriver:
             self.link, self.why = Link.STOPPED, stopped
             for link in self._links:
                 link.session.halt(stopped, now)
-        elif any(link.bound for link in self._senders):
+        elif any(link.session.state is _BOUND for link in self._senders):
             self.link, self.why = Link.UP, self._partly(missing)
         elif self._senders[0].tried:
             first = self._senders[0].session

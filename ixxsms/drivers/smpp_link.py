@@ -48,6 +48,9 @@ class _Stage(Enum):
     OPEN = "the session talks"
 
 
+_OPEN, _NONE = _Stage.OPEN, _Stage.NONE  # looked at often, and slow to look up in their class
+
+
 class SmppLink:
     """`heard` gets the events. `first`: it may try a login of which nobody knows whether it is right.
 
@@ -60,7 +63,7 @@ class SmppLink:
         self.session, self.place, self.first = session, place, first
         self.tried = False
         self._selector, self._heard = selector, heard
-        self._stage = _Stage.NONE
+        self._stage = _NONE
         self._socket: socket.socket | None = None
         self._addresses: list[Any] = []
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
@@ -70,31 +73,27 @@ class SmppLink:
         self._open_by = NEVER
         self._watched = 0
 
-    @property
-    def bound(self) -> bool:
-        return self.session.state is State.BOUND
-
     def next_deadline(self) -> float:
         """When `advance` has something to do; infinity if never."""
-        if self._stage is _Stage.OPEN:
+        if self._stage is _OPEN:
             return self.session.next_deadline()
-        if self._stage is _Stage.NONE:
+        if self._stage is _NONE:
             return self._try_at if self._may_try() else NEVER
         return self._open_by
 
     def closing(self) -> bool:
         """Whether the SMSC is still to be told that this link ends."""
-        return self._stage is _Stage.OPEN and self.session.state is not State.CLOSED
+        return self._stage is _OPEN and self.session.state is not State.CLOSED
 
     def advance(self, now: float, connect: bool = True) -> None:
         """Everything that needs no waiting: time, writing, connecting where that is wanted."""
         session = self.session
         self._heard += session.tick(now)
-        if self._stage is _Stage.OPEN:
+        if self._stage is _OPEN:
             self._write(now)
             if session.over:
                 self.lose(session.over, now)
-        elif self._stage is _Stage.NONE:
+        elif self._stage is _NONE:
             if connect and now >= self._try_at and self._may_try():
                 self._connect(now)
         elif now >= self._open_by:
@@ -109,13 +108,13 @@ class SmppLink:
         Each piece is written before the next is made: the answers then come one after the other, not in one burst.
         """
         for first in range(0, len(batch), PIECE):
-            if first and self._stage is _Stage.OPEN:
+            if first and self._stage is _OPEN:
                 self._write(now)
             self.session.submit(batch[first : first + PIECE], now, at)
 
     def ready(self, mask: int, now: float) -> None:
         """The selector says that there is something to read, or room to write."""
-        if self._stage is _Stage.OPEN:
+        if self._stage is _OPEN:
             if mask & selectors.EVENT_READ:
                 self._read(now)
         elif self._stage is _Stage.GREETING:
@@ -204,7 +203,7 @@ class SmppLink:
             self._open(now)
 
     def _open(self, now: float) -> None:
-        self._stage, self._open_by = _Stage.OPEN, NEVER
+        self._stage, self._open_by = _OPEN, NEVER
         self.session.connected(now)
 
     # The session
@@ -261,7 +260,7 @@ class SmppLink:
         self._unwatch()
         if self._socket is not None:
             self._socket.close()
-        self._socket, self._stage, self._open_by, self._begun = None, _Stage.NONE, NEVER, 0
+        self._socket, self._stage, self._open_by, self._begun = None, _NONE, NEVER, 0
 
 
 def _words_of(error: OSError | UnicodeError) -> str:

@@ -46,6 +46,9 @@ class State(Enum):
     UNBINDING = "unbinding"
 
 
+_BOUND = State.BOUND  # looked at often, and slow to look up in its class
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a session is built from. Times in seconds; `bind`, `version` and `addresses` as in pdu.bind."""
@@ -134,7 +137,7 @@ class Session:
 
     def room(self) -> int:
         """How many segments it takes now."""
-        open_to = self.state is State.BOUND and not self._leaving and self._settings.bind != "rx"
+        open_to = self.state is _BOUND and not self._leaving and self._settings.bind != "rx"
         return self._outgoing.room() if open_to else 0
 
     def waiting(self) -> int:
@@ -147,7 +150,7 @@ class Session:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; infinity if never."""
-        outgoing = self._outgoing.next_deadline(sending=self.state is State.BOUND)
+        outgoing = self._outgoing.next_deadline(sending=self.state is _BOUND)
         return min(self._timers.next(), outgoing, self._leave_by)
 
     # What the owner does
@@ -317,7 +320,7 @@ class Session:
             self._outgoing.events.append(Stopped(reason))
 
     def _pump(self, now: float) -> None:
-        if self.state is not State.BOUND or self.over:
+        if self.state is not _BOUND or self.over:
             return
         self._outgoing.pump(now, self.out, self._flushed)
         if self._leaving and (self._outgoing.idle() or now >= self._leave_by):

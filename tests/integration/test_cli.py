@@ -330,6 +330,16 @@ def test_a_trunk_of_any_kind_takes_its_options_by_name(ready, monkeypatch):
         assert "S3cret" not in output
 
 
+def test_a_trunk_test_says_which_binds_do_not_answer(ready, monkeypatch):
+    monkeypatch.setattr("ixxsms.cli.trunk.TEST_SECONDS", 3.0)
+    with FakeSMSC(max_binds=1) as smsc:
+        where = ("--kind", "smpp", "--host", "127.0.0.1", "--port", str(smsc.port), "--user", "me")
+        ready.done("trunk", "add", "two", *where, "--password", "x", "--option", "binds=2")
+        assert "answers, but not all of it: 1 of 2 binds are up" in ready.done("trunk", "test", "two")
+        smsc.max_binds = 2
+        assert ready.json("trunk", "test", "two") == {"name": "two", "link": "up", "why": ""}
+
+
 def test_no_secret_of_a_trunk_is_shown(ready, home):
     (home / "rx").write_text("hid3den\n")
     ready.done(
