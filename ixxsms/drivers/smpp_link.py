@@ -20,7 +20,7 @@ from ixxsms.events import Event, Submission
 from ixxsms.smpp.session import Session, State
 
 CONNECT_SECONDS = 10.0  #: for each address of the SMSC, and for the TLS handshake
-PIECE = 128  #: messages that are made before what there is gets written
+PIECE = 64  #: messages that are made before what there is gets written
 READ_OCTETS = 64 * 1024
 #: While so much waits to be written nothing is read: a peer that asks and never listens must not fill our memory.
 UNWRITTEN_OCTETS = 1024 * 1024
@@ -225,6 +225,8 @@ class SmppLink:
 
     def _write(self, now: float) -> None:
         out = self.session.out
+        if not out and self._watched == selectors.EVENT_READ:
+            return
         if out:
             assert self._socket is not None
             size = self._begun or min(len(out), self._most)

@@ -148,6 +148,8 @@ class Outgoing:
     def pump(self, now: float, out: bytearray, flushed: int) -> None:
         """Put what the window has room for into `out`, before which `flushed` octets have left."""
         throttle = self._throttle
+        if not (self._pending or self._again or throttle.limited):
+            return
         if now >= throttle.measure_at:
             throttle.measure(now)
         room: float = self._limit - len(self._flights)
