@@ -6,7 +6,7 @@ back. Verbs take an open session and never commit; who tells it is not known her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import null, select, update
@@ -18,10 +18,7 @@ from ixxsms.states import MESSAGE_STEPS, MessageState
 
 __all__ = ["Arrived", "Change", "arrived", "changes", "forget_old", "mark_announced", "mark_told"]
 
-#: So many seconds the parts of a long SMS wait for each other; then each is announced by itself.
-PATIENCE = 60.0
-
-#: So many incoming parts, and so many messages, are looked at in one go.
+#: So many messages are looked at in one go.
 _AT_ONCE = 1_000
 
 # Written as the index of each is, or SQLite and PostgreSQL do not use it.
@@ -33,18 +30,13 @@ _LAST = [str(state) for state, nexts in MESSAGE_STEPS.items() if not nexts]
 
 @dataclass(frozen=True)
 class Arrived:
-    """An SMS that came in: the rows of its parts, and its whole text.
+    """An SMS that came in, by the id of its row."""
 
-    `part`, `parts`: of a long SMS whose other parts did not come; 1, 1 for a whole one.
-    """
-
-    ids: tuple[int, ...]
+    id: int
     source: str
     destination: str
     trunk: str
     text: str
-    part: int = 1
-    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,44 +50,16 @@ class Change:
     reason: str
 
 
-def arrived(session: Session, now: float, limit: int) -> list[Arrived]:
-    """What came in and was not announced, the oldest first. A long SMS is there when all of its parts are."""
-    rows = session.scalars(select(Incoming).where(_UNANNOUNCED).order_by(Incoming.id).limit(_AT_ONCE)).all()
+def arrived(session: Session, limit: int) -> list[Arrived]:
+    """What came in and was not announced, the oldest first."""
+    rows = session.scalars(select(Incoming).where(_UNANNOUNCED).order_by(Incoming.id).limit(limit)).all()
     names: dict[int, str] = {row.id: row.name for row in session.execute(select(Trunk.id, Trunk.name))} if rows else {}
-    groups: dict[tuple[object, ...], list[Incoming]] = {}
-    for row in rows:
-        groups.setdefault(_key(row), []).append(row)
-    found: list[Arrived] = []
-    for group in groups.values():
-        found += _of_group(group, names.get(group[0].trunk_id, ""), now)
-    return sorted(found, key=lambda each: each.ids[0])[:limit]
+    return [Arrived(r.id, r.source, r.destination, names.get(r.trunk_id, ""), r.text) for r in rows]
 
 
-def _key(row: Incoming) -> tuple[object, ...]:
-    """What the parts of one SMS have in common."""
-    if row.parts <= 1:
-        return (row.id,)
-    return row.trunk_id, row.source, row.destination, row.reference, row.parts
-
-
-def _of_group(rows: Sequence[Incoming], trunk: str, now: float) -> list[Arrived]:
-    """One whole SMS, or its parts alone where the others did not come in time, or nothing yet."""
-    first = rows[0]
-    by_part = {row.part: row for row in rows}  # an SMSC may deliver a part twice
-    if first.parts <= 1 or set(by_part) >= set(range(1, first.parts + 1)):
-        text = "".join(by_part[part].text for part in sorted(by_part))
-        ids = tuple(row.id for row in rows)
-        return [Arrived(ids, first.source, first.destination, trunk, text)]
-    if max(row.received_at for row in rows) > now - PATIENCE:
-        return []
-    return [
-        Arrived((row.id,), row.source, row.destination, trunk, row.text, max(1, row.part), row.parts) for row in rows
-    ]
-
-
-def mark_announced(session: Session, ids: Iterable[int], now: float) -> None:
-    """These were announced."""
-    session.execute(update(Incoming).where(Incoming.id.in_(list(ids))).values(announced_at=now))
+def mark_announced(session: Session, sms_id: int, now: float) -> None:
+    """It was announced."""
+    session.execute(update(Incoming).where(Incoming.id == sms_id).values(announced_at=now))
 
 
 def changes(session: Session, limit: int) -> list[Change]:

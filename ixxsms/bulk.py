@@ -18,6 +18,23 @@ from sqlalchemy.orm import Session
 Processors = tuple[Callable[[Any], Any] | None, ...]
 
 
+def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None:
+    """Insert the row unless its primary key is there. Either way the row is locked until the transaction ends."""
+    key = next(iter(table.primary_key))
+    statement: Any
+    match session.get_bind().dialect.name:
+        case "sqlite":
+            statement = sqlite.insert(table).on_conflict_do_nothing()  # who writes at all is alone there
+        case "postgresql":
+            statement = postgresql.insert(table)
+            statement = statement.on_conflict_do_update(
+                index_elements=list(table.primary_key), set_={key.name: statement.excluded[key.name]}
+            )
+        case _:
+            statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
+    session.connection().execute(statement, row)
+
+
 def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert the rows whose primary key is not there yet. All rows have the same keys.
 

@@ -95,9 +95,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An SMS from outside. It is acknowledged with `token` once it is committed.
+    """An SMS from outside, or a part of a long one. It is acknowledged with `token` once it is committed.
 
-    `reference`, `part`, `parts`: of a long message, from its user data header; 0, 1, 1 for a whole one.
+    `reference`, `part`, `parts`: of a long message, from its user data header; 0, 1, 1 for a whole one. `octets`: what
+    a part came as, to be read together with the other parts as smpp.incoming.decode_as does with `coding`; where
+    `coding` is empty the part's text is all there is.
     """
 
     source: str
@@ -106,6 +108,8 @@ class Received:
     reference: int = 0
     part: int = 1
     parts: int = 1
+    octets: bytes = b""
+    coding: str = ""
     token: Any = field(default=None, compare=False)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     String,
     Text,
@@ -360,7 +361,11 @@ class UnmatchedReceipt(Base):
 
 
 class IncomingPart(Base):
-    """One part of a long SMS from outside whose other parts are still to come."""
+    """One part of a long SMS from outside whose other parts are still to come.
+
+    Part 0 is none: it stands for the SMS itself, says when its latest part came, and is what two receivers lock. For
+    a while after the SMS has become whole it has the digests of its parts, in case one comes again.
+    """
 
     __tablename__ = "inbox_parts"
     trunk_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -369,12 +374,14 @@ class IncomingPart(Base):
     reference: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     parts: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    text: Mapped[str] = mapped_column(ForeignText)
+    #: As it came, for a character may be cut between two parts; and how it is read.
+    octets: Mapped[bytes] = mapped_column(LargeBinary)
+    coding: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[float] = mapped_column(Double, index=True)
 
 
 class Incoming(Base):
-    """An SMS from outside, or one part of a long one."""
+    """An SMS from outside, whole; or what came of a long one."""
 
     __tablename__ = "inbox"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
@@ -383,6 +390,7 @@ class Incoming(Base):
     destination: Mapped[str] = mapped_column(Foreign(24))
     text: Mapped[str] = mapped_column(ForeignText)
     reference: Mapped[int] = mapped_column(default=0)
+    #: How many parts of it came, and how many it was sent in.
     part: Mapped[int] = mapped_column(SmallInteger, default=1)
     parts: Mapped[int] = mapped_column(SmallInteger, default=1)
     received_at: Mapped[float] = mapped_column(Double)

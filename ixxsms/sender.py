@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,15 @@ REPORT = 2.0
 
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
+
+#: While the database is away incoming SMS and receipts wait so many seconds for it, no more of them than MOST_HELD;
+#: then the other side keeps them and brings them again.
+REFUSE_AFTER = 5.0
+MOST_HELD = 1_000
+
+#: What a transaction may have stored whose commit was not answered is looked for so many seconds.
+DOUBTFUL_FOR = 3600.0
+MOST_DOUBTFUL = 100
 
 
 @dataclass
@@ -88,6 +98,8 @@ class Sender:
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
         self._backlog = self._woken = self._stopping = self._store_failed = False
+        self._failing_since: float | None = None
+        self._doubtful: list[float] = []
         self._refreshed = self._reported = self._placed = self._look_at = 0.0
         self._told: tuple[Link, str] = (Link.STARTING, "")
         self._since = time.time()
@@ -146,12 +158,24 @@ class Sender:
             if not self._store_failed:
                 log.error("trunk %s: %s", self.name, error)
             self._store_failed = True
+            self._failing_since = self._failing_since or time.monotonic()
             self._hear(self._driver.poll(1.0))
+            self._turn_away()
 
     def _hear(self, events: list[Event]) -> None:
         self._events += events
         if self._accepted and events:
             self._accepted([event.message_id for event in events if isinstance(event, Accepted)])
+
+    def _turn_away(self) -> None:
+        """While nothing can be stored, what the other side can bring again later is left to it, after a while."""
+        assert self._failing_since is not None
+        kept = MOST_HELD if time.monotonic() - self._failing_since < REFUSE_AFTER else 0
+        refused = [event for event in self._events if isinstance(event, Receipt | Received)][kept:]
+        if refused:
+            these = {id(event) for event in refused}
+            self._events = [event for event in self._events if id(event) not in these]
+            self._driver.refuse([event.token for event in refused])
 
     def _called(self) -> bool:
         """Whether it was woken, and the message may be for this trunk: then it claims without a look before."""
@@ -198,14 +222,13 @@ class Sender:
     def _exchange(self) -> None:
         """Record what was heard, claim what fits, commit; only then write and acknowledge."""
         room = self._room()
-        with self._database.write() as session:
-            now = time.time()
+        with self._transaction() as (session, now):
             if self._store_failed:
                 # An earlier commit may have reached the database although its answer did not reach us.
                 outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
             self._record(session, now)
             claimed = self._claim(session, room, now) if room >= 1 else []
-        self._store_failed = False
+        self._store_failed, self._failing_since = False, None
         heard, self._events = self._events, []
         self._settle(heard)
         self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
@@ -213,6 +236,22 @@ class Sender:
         self._driver.submit([self._submission(message) for message in claimed])
         self._pace.spend(sum(message.segments for message in claimed))
         self._driver.acknowledge([event.token for event in heard if isinstance(event, Receipt | Received)])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[Session, float]]:
+        """One in which incoming SMS are stored, and its time: by it they are known if the commit's answer is lost."""
+        now, committing = 0.0, False
+        try:
+            with self._database.write() as session:
+                now = time.time()
+                yield session, now
+                committing = True
+        except DatabaseError:
+            if committing:
+                self._doubtful.append(now)
+            raise
+        finally:
+            self._doubtful = [at for at in self._doubtful if at > time.time() - DOUBTFUL_FOR][-MOST_DOUBTFUL:]
 
     def _record(self, session: Session, now: float) -> None:
         outcomes = [e for e in self._events if isinstance(e, Accepted | Refused | Deferred | InDoubt)]
@@ -233,10 +272,11 @@ class Sender:
         accepted = [remote_id for e in outcomes if isinstance(e, Accepted) for remote_id in e.remote_ids]
         receipts.match_late(session, self.trunk_id, accepted, now)
         receipts.store(session, self.trunk_id, [e for e in self._events if isinstance(e, Receipt)], now)
+        received = [e for e in self._events if isinstance(e, Received)]
+        if received:
+            inbox.store(session, self.trunk_id, received, now, self._doubtful)
         for event in self._events:
-            if isinstance(event, Received):
-                inbox.store(session, self.trunk_id, event, now)
-            elif isinstance(event, Stopped):
+            if isinstance(event, Stopped):
                 trunks.stop(session, self.trunk_id, event.reason)
         if too_much:  # after the messages: who locks both locks them in this order
             usage.take_off(session, self.trunk_id, too_much, now)
@@ -335,8 +375,8 @@ class Sender:
         deadline = time.monotonic() + self._config.stop_seconds
         while True:
             try:
-                with self._database.write() as session:
-                    self._record(session, time.time())
+                with self._transaction() as (session, now):
+                    self._record(session, now)
                 self._settle(self._events)
                 self._events = []
                 return

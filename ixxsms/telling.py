@@ -71,7 +71,7 @@ class Teller:
         if time.monotonic() - self._forgot > FORGET_EVERY or not self._forgot:
             self._forgot = time.monotonic()
             await self._store(announcements.forget_old, time.time() - FORGET_AFTER)
-        changes, arrived = await self._store(_look, time.time(), read=True)
+        changes, arrived = await self._store(_look, read=True)
         await self._changes(changes)
         for sms, route in arrived:
             await self._arrived(sms, route)
@@ -94,13 +94,13 @@ class Teller:
 
     async def _arrived(self, sms: Arrived, route: SipRoute | None) -> None:
         for count, headers in enumerate(_events(sms), 1):
-            if count > self._told_of.get(sms.ids[0], 0):
+            if count > self._told_of.get(sms.id, 0):
                 await self._event("SMSReceived", headers)
-                self._told_of[sms.ids[0]] = count
+                self._told_of[sms.id] = count
         if route is not None:
             await self._to_phone(sms, route)
         queued, calls = await self._store(_settle, self._config, sms, time.time())
-        self._told_of.pop(sms.ids[0], None)
+        self._told_of.pop(sms.id, None)
         if queued:
             self._wake()
         self._calls += calls
@@ -118,7 +118,7 @@ class Teller:
             headers = {"Destination": f"pjsip:{route.endpoint}", "From": who, "Base64Body": base64_of(text)}
             answer = await self._act("MessageSend", headers)
             if not answer.ok:
-                log.info("SMS %d is not delivered to %s: %s", sms.ids[0], route.endpoint, answer.message)
+                log.info("SMS %d is not delivered to %s: %s", sms.id, route.endpoint, answer.message)
                 if route.email and self._config.smtp_host:
                     self._spawn(self._mail(sms, route.email))
                 return
@@ -132,8 +132,8 @@ class Teller:
                 await asyncio.to_thread(mail.send, host, sender, to, sms.source, sms.destination, sms.text)
                 return
             except (OSError, ValueError) as error:
-                log.warning("SMS %d could not be mailed to %s: %s", sms.ids[0], to, error)
-        log.error("SMS %d was not mailed; it is in the inbox", sms.ids[0])
+                log.warning("SMS %d could not be mailed to %s: %s", sms.id, to, error)
+        log.error("SMS %d was not mailed; it is in the inbox", sms.id)
 
     async def _call_back(self) -> None:
         while self._calls:
@@ -144,21 +144,21 @@ class Teller:
                 log.warning("%s is not called back: %s", call.channel, answer.message)
 
 
-def _look(session: Session, now: float) -> tuple[list[Change], list[tuple[Arrived, SipRoute | None]]]:
+def _look(session: Session) -> tuple[list[Change], list[tuple[Arrived, SipRoute | None]]]:
     """What there is to tell, each SMS with where it goes."""
     changes = announcements.changes(session, BATCH)
-    arrived = announcements.arrived(session, now, BATCH)
+    arrived = announcements.arrived(session, BATCH)
     plan = _plan(session) if arrived else None
     return changes, [(sms, sip_routes.find(session, plan, sms.destination) if plan else None) for sms in arrived]
 
 
 def _settle(session: Session, config: Config, sms: Arrived, now: float) -> tuple[bool, list[CallBack]]:
     """It is announced: in the same transaction the hooks act on it, so that they do so once."""
-    announcements.mark_announced(session, sms.ids, now)
+    announcements.mark_announced(session, sms.id, now)
     plan = _plan(session)
     if plan is None:
         return False, []
-    return hooks.incoming(session, config, plan, sms.ids[0], sms.source, sms.destination, sms.text, now)
+    return hooks.incoming(session, config, plan, sms.id, sms.source, sms.destination, sms.text, now)
 
 
 def _plan(session: Session) -> Plan | None:
@@ -171,14 +171,13 @@ def _plan(session: Session) -> Plan | None:
 
 def _events(sms: Arrived) -> list[dict[str, str]]:
     """The headers of each SMSReceived: a long text needs several, for a line of AMI is short."""
-    same = {"Id": str(sms.ids[0]), "From": one_line(sms.source, 40), "To": one_line(sms.destination, 40)}
+    same = {"Id": str(sms.id), "From": one_line(sms.source, 40), "To": one_line(sms.destination, 40)}
     same["Trunk"] = one_line(sms.trunk, 64)
-    if sms.parts > 1:
-        cut = [(sms.text, sms.part, sms.parts)]
-    else:
-        texts = pieces(sms.text)
-        cut = [(text, part, len(texts)) for part, text in enumerate(texts, 1)]
-    return [{**same, "Text64": base64_of(text), "Part": str(part), "Parts": str(of)} for text, part, of in cut]
+    texts = pieces(sms.text)
+    return [
+        {**same, "Text64": base64_of(text), "Part": str(part), "Parts": str(len(texts))}
+        for part, text in enumerate(texts, 1)
+    ]
 
 
 def _originate(call: CallBack, context: str) -> dict[str, Value]:

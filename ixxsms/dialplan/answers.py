@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ixxsms import inbox, lists, onetimecodes, outbox, requests
 from ixxsms.asterisk.variables import Asked, in_base64, read_text, sip_user
 from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.models import Incoming
 from ixxsms.numbering import Plan, check
 from ixxsms.requests import Ask, Reply, Status
 
@@ -116,31 +114,17 @@ def inbox_(session: Session, _config: Config, _plan: Plan, asked: Asked, _now: f
     wanted = asked.argument(0, "id").strip()
     if wanted and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
         return {"SMSERROR": "The id of an incoming SMS is a number.", "SMSSTATUS": "FAILED"}
-    row = session.get(Incoming, int(wanted)) if wanted else next(iter(inbox.latest(session, 1)), None)
+    row = inbox.get(session, int(wanted)) if wanted else next(iter(inbox.latest(session, 1)), None)
     if row is None:
         return {"SMSERROR": "", "SMSSTATUS": "EMPTY"}
     return {
         "SMSID": str(row.id),
         "SMSFROM": row.source,
         "SMSTO": row.destination,
-        **in_base64("SMSTEXT64", _whole_text(session, row)),
+        **in_base64("SMSTEXT64", row.text),
         "SMSERROR": "",
         "SMSSTATUS": "RECEIVED",
     }
-
-
-def _whole_text(session: Session, row: Incoming) -> str:
-    """The text of all the parts that are there, if it is one part of a long SMS."""
-    if row.parts < 2:
-        return row.text
-    names = ("trunk_id", "source", "destination", "reference", "parts")
-    same = [getattr(Incoming, name) == getattr(row, name) for name in names]
-    # References come round again: only parts of the same hour belong together.
-    near = Incoming.received_at.between(row.received_at - requests.HOUR, row.received_at + requests.HOUR)
-    parts = {
-        part.part: part.text for part in session.scalars(select(Incoming).where(*same, near).order_by(Incoming.id))
-    }
-    return "".join(text for _, text in sorted(parts.items()))
 
 
 def sip_message(session: Session, config: Config, plan: Plan, asked: Asked, now: float) -> Variables:

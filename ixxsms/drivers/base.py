@@ -59,6 +59,9 @@ class Driver(Protocol):
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """These receipts and incoming messages are committed: tell the other side."""
 
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        """These cannot be kept now: let the other side bring them again later."""
+
     def in_flight(self) -> int:
         """How many submissions still owe their Outcome."""
 

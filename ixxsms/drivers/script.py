@@ -110,6 +110,9 @@ class ScriptDriver:
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """A script reports nothing that could be acknowledged."""
 
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        """Nor anything that could be refused."""
+
     def poll(self, timeout: float) -> list[Event]:
         """Start what waits and collect what ended, waiting at most `timeout` seconds for the first event."""
         until = time.monotonic() + timeout

@@ -128,6 +128,9 @@ class SmppDriver:
             its.setdefault(token.bind, []).append(token)
         return [(self._links[bind], tokens_of_it) for bind, tokens_of_it in its.items()]
 
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        self._session.refuse(tokens)
+
     def poll(self, timeout: float) -> list[Event]:
         """Connect, write and read; returns as soon as there is an event or the link changed, else after `timeout`."""
         now = self._hear_first()

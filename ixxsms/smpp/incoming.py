@@ -5,6 +5,7 @@ Must never know sessions: the token that acknowledges it is made elsewhere and o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ixxsms import text as gsm
@@ -12,12 +13,20 @@ from ixxsms.events import Receipt, Received
 from ixxsms.smpp import receipt
 from ixxsms.smpp.pdu import TLV_SAR_NUMBER, TLV_SAR_REFERENCE, TLV_SAR_TOTAL, UDHI, Message
 
-#: data_coding (SMPP 3.4 section 5.2.19) -> Python's codec; 0 and 8 are decoded by `text`
-_CODECS = {1: "ascii", 3: "latin-1", 6: "iso8859-5", 7: "iso8859-8", 14: "euc-kr"}
+#: What an SMSC's default alphabet may be, and the coding that each is; septets may also come packed.
+ALPHABETS = {"gsm0338": "gsm", "latin1": "latin-1", "ascii": "latin-1", "packed": "gsm"}
+
+_DEFAULT = "default"  #: whatever the SMSC's default alphabet is
+
+#: data_coding 0 to 15 (SMPP 3.4 section 5.2.19); those that are reserved there are shown as binary ones are
+_CODINGS = {
+    0: _DEFAULT, 1: "latin-1", 3: "latin-1", 5: "jis", 6: "iso8859-5", 7: "iso8859-8", 8: "ucs2", 9: "jis",
+    10: "jis", 13: "kanji", 14: "euc-kr",
+}  # fmt: skip
 
 
-def event(message: Message, token: Any) -> Receipt | Received:
-    """What this message is. Never raises, whatever it holds."""
+def event(message: Message, token: Any, alphabet: str = "gsm0338") -> Receipt | Received:
+    """What this message is, from an SMSC with this default alphabet. Never raises, whatever it holds."""
     if receipt.is_receipt(message):
         word = receipt.read(message)
         return Receipt(word.remote_id, word.delivered, word.stat, word.err, address(message.source), token)
@@ -28,21 +37,104 @@ def event(message: Message, token: Any) -> Receipt | Received:
             reference, parts, part = concat
     else:
         reference, parts, part = _sar(message)
-    text = decode(data, message.data_coding)
-    return Received(address(message.source), address(message.destination), text, reference, part, parts, token)
+    coding = coding_of(message.data_coding)
+    if coding == _DEFAULT:
+        coding = ALPHABETS[alphabet]
+        if alphabet == "packed":
+            data = unpack(data, len(message.data) - len(data))
+    place = (reference, part, parts)
+    text = decode_as(data, coding)
+    # A character may be cut between two parts: they are read together once they are all there.
+    octets, coding = (data, coding) if parts > 1 else (b"", "")
+    return Received(address(message.source), address(message.destination), text, *place, octets, coding, token)
+
+
+def coding_of(data_coding: int) -> str:
+    """How octets of this data_coding are read: a name for `decode_as`, or "default" for the SMSC's own alphabet.
+
+    Beyond 15 it is a Data Coding Scheme as 3GPP TS 23.038 section 4 has it, with its message class, its indications
+    and its alphabets; what is reserved there is read in the default alphabet.
+    """
+    group = data_coding >> 4
+    if group == 0:
+        return _CODINGS.get(data_coding, "binary")
+    if group <= 0x7:  # general, and marked for automatic deletion
+        if data_coding & 0x20:  # compressed
+            return "binary"
+        return (_DEFAULT, "binary", "ucs2", _DEFAULT)[data_coding >> 2 & 3]
+    if group == 0xE:  # message waiting
+        return "ucs2"
+    return "binary" if group == 0xF and data_coding & 0x04 else _DEFAULT
 
 
 def decode(data: bytes, data_coding: int) -> str:
-    """The text of a short_message. What cannot be read becomes U+FFFD; a NUL, which no database takes, goes."""
-    if data_coding >= 0xF0:  # a message class: bit 2 tells octets from septets (3GPP TS 23.038 section 4)
-        data_coding = 3 if data_coding & 0x04 else 0
-    if data_coding == 0:
-        text = gsm.decode_gsm(data)
-    elif data_coding == 8:
-        text = gsm.decode_ucs2(data)
-    else:
-        text = data.decode(_CODECS.get(data_coding, "latin-1"), "replace")
+    """The text of a short_message whose default alphabet is GSM. See `decode_as`."""
+    coding = coding_of(data_coding)
+    return decode_as(data, "gsm" if coding == _DEFAULT else coding)
+
+
+def decode_as(data: bytes, coding: str) -> str:
+    """The text of these octets. What cannot be read becomes U+FFFD; a NUL, which no database takes, goes.
+
+    `coding`: gsm (unpacked septets), ucs2, jis, kanji, binary, or the name of one of Python's codecs. Binary octets are
+    shown in hexadecimal after 0x, unless they read as a text.
+    """
+    decoder = _DECODERS.get(coding)
+    text = decoder(data) if decoder else data.decode(coding, "replace")
     return text.replace("\0", "")
+
+
+def _ucs2(data: bytes) -> str:
+    """Big endian; some senders begin with a byte order mark, and it may say the contrary."""
+    if data[:2] == b"\xff\xfe":
+        return data[2 : len(data) // 2 * 2].decode("utf-16-le", "replace")
+    return gsm.decode_ucs2(data).removeprefix("\ufeff")
+
+
+def _binary(data: bytes) -> str:
+    """Some SMSCs say binary and mean Latin-1; what was never a text has octets that steer a terminal, and soon."""
+    text = data.decode("latin-1")
+    readable = all(char.isprintable() or char in "\r\n\t\xa0" for char in text)
+    return text if readable else f"0x{data.hex()}"
+
+
+def _japanese(*codecs: str) -> Callable[[bytes], str]:
+    """Section 5.2.19 names the character set and not its form: ISO-2022 has escapes, the others the eighth bit."""
+
+    def decode(data: bytes) -> str:
+        if b"\x1b" in data:
+            return data.decode("iso2022_jp_2", "replace")
+        for codec in codecs:
+            try:
+                return data.decode(codec)
+            except UnicodeDecodeError:
+                continue
+        return data.decode(codecs[0], "replace")
+
+    return decode
+
+
+_DECODERS: dict[str, Callable[[bytes], str]] = {
+    "gsm": gsm.decode_gsm,
+    "ucs2": _ucs2,
+    "binary": _binary,
+    "jis": _japanese("shift_jis", "euc_jp"),
+    "kanji": _japanese("euc_jp", "shift_jis"),
+}
+
+
+def unpack(data: bytes, header: int = 0) -> bytes:
+    """Septets, one in an octet, of packed ones (3GPP TS 23.038 section 6.1.2.1) after a header of so many octets.
+
+    The text begins at a septet's boundary, which the header's first octet counts from (3GPP TS 23.040 9.2.3.24).
+    Octets do not tell seven spare bits at the end from one septet more: a last one that is filling goes.
+    """
+    fill = -header * 8 % 7
+    count = (len(data) * 8 - fill) // 7
+    bits = int.from_bytes(data, "little") >> fill
+    septets = bytes(bits >> 7 * at & 0x7F for at in range(count))
+    spare = len(data) * 8 - fill == count * 7
+    return septets[:-1] if spare and septets[-1:] in (b"\0", b"\r") else septets
 
 
 def address(octets: bytes) -> str:

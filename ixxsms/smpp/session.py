@@ -183,10 +183,17 @@ class Session:
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """These came and are kept. Those of an earlier link are left: the SMSC sends them again."""
+        self._answer_deliveries(tokens, 0)
+
+    def refuse(self, tokens: Iterable[Token]) -> None:
+        """These came and cannot be kept now: a temporary error, after which the SMSC sends them again later."""
+        self._answer_deliveries(tokens, consts.SMPP_ESME_RX_T_APPN)
+
+    def _answer_deliveries(self, tokens: Iterable[Token], status: int) -> None:
         if self.state in (State.BOUND, State.UNBINDING):
             for token in tokens:
                 if token.link == self._link:
-                    self.out += pdu.answer(token.command, 0, token.sequence, b"")
+                    self.out += pdu.answer(token.command, status, token.sequence, b"")
 
     def sent(self, count: int) -> None:
         """The first `count` octets of `out` were written."""

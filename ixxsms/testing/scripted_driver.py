@@ -29,6 +29,7 @@ class ScriptedDriver:
         self.answers, self.window, self.hold = dict(answers or {}), window, hold
         self.submitted: list[Submission] = []
         self.acknowledged: list[Any] = []
+        self.refused: list[Any] = []
         self.closed = False
         self._held: list[Submission] = []
         self._events: list[Event] = []
@@ -72,6 +73,9 @@ class ScriptedDriver:
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         self.acknowledged += tokens
+
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        self.refused += tokens
 
     def close(self) -> list[Event]:
         self.closed = True

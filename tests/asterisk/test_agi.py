@@ -166,8 +166,7 @@ def test_lists_and_inbox(served):
     assert served.call("list", DO="remove", NUMBER="600111222")[4].strip() == "REMOVED"
     assert served.call("list", DO="check")[4].strip() == "EXCLUDED"
     with served.database.write() as session:
-        row = inbox.store(session, 1, Received("34600999888", "34900123123", 'BAJA, "¡ya!" ☕'), 1.0)
-        session.flush()
+        (row,) = inbox.store(session, 1, [Received("34600999888", "34900123123", 'BAJA, "¡ya!" ☕')], 1.0)
     assert served.call("inbox", ID=str(row.id))[4] == '34600999888 34900123123 BAJA, "¡ya!" ☕'
 
 

@@ -245,16 +245,14 @@ def test_callers_put_themselves_on_lists_and_off(served):
 def test_an_incoming_sms_is_handed_to_the_dialplan(served):
     assert served.call("inbox")[0] == "EMPTY"
     with served.database.write() as session:
-        first = inbox.store(session, 1, Received("34600999888", "34900123123", 'BAJA, "¡ya!" ☕'), 1.0)
-        inbox.store(session, 1, Received("34600999889", "34900123123", "second"), 2.0)
-        session.flush()
+        (first,) = inbox.store(session, 1, [Received("34600999888", "34900123123", 'BAJA, "¡ya!" ☕')], 1.0)
+        inbox.store(session, 1, [Received("34600999889", "34900123123", "second")], 2.0)
         parts = [Received("34600999890", "34900123123", text, 7, part, 2) for part, text in ((2, "two"), (1, "one"))]
-        rows = [inbox.store(session, 1, part, 3.0) for part in parts]
-        session.flush()
+        (long,) = inbox.store(session, 1, parts, 3.0)
     assert served.call("inbox", ID=str(first.id))[:2] == ["RECEIVED", str(first.id)]
     assert served.call("inbox", ID=str(first.id))[4] == '34600999888 34900123123 BAJA, "¡ya!" ☕'
     assert served.call("inbox")[4] == "34600999890 34900123123 onetwo"
-    assert served.call("inbox")[1] == str(rows[-1].id)
+    assert served.call("inbox")[1] == str(long.id)
     assert served.call("inbox", ID="99999")[0] == "EMPTY"
     assert served.call("inbox", ID="x")[0] == "FAILED"
 

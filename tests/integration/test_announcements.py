@@ -52,7 +52,7 @@ class World:
 
     def receive(self, text, source="34600123456", destination="34900100100", ago=0.0, **part):
         with self.database.write() as session:
-            inbox.store(session, 1, Received(source, destination, text, **part), time.time() - ago)
+            inbox.store(session, 1, [Received(source, destination, text, **part)], time.time() - ago)
 
     def tell(self):
         """As a daemon would, until there is nothing more; a new daemon each time."""
@@ -155,14 +155,6 @@ def test_a_long_sms_is_told_when_all_of_its_parts_are_there_in_any_order(world):
     assert world.texts() == ["between", "abc"]
 
 
-def test_parts_whose_others_do_not_come_are_told_by_themselves(world):
-    world.receive("b", ago=61, part=2, parts=3, reference=7)
-    world.receive("young", part=1, parts=2, reference=8)
-    world.tell()
-    (told,) = world.asterisk.events("SMSReceived")
-    assert (decoded(told), told["Part"], told["Parts"]) == ("b", "2", "3")
-
-
 def test_what_a_stranger_wrote_is_one_line_or_base64(world):
     world.receive("x", source="A\r\nB: C", destination="9\n0")
     world.tell()
@@ -214,7 +206,7 @@ def test_what_there_is_to_tell_is_found_by_its_index(world):
     event.listen(world.database.engine, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
     with world.database.read() as session:
         announcements.changes(session, 20)
-        announcements.arrived(session, time.time(), 20)
+        announcements.arrived(session, 20)
         queries = [each for each in seen if each[0].startswith("SELECT")]
         plans = [
             [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters)]

@@ -324,11 +324,13 @@ def test_what_an_smsc_or_a_phone_writes_is_made_to_fit_and_holds_nothing_up(data
         receipts.store(session, trunk_ids[0], [Receipt("", True, HOSTILE), Receipt("\0", True)], NOW)
         receipts.match_late(session, trunk_ids[0], [HOSTILE], NOW)
         receipts.match_again(session, NOW - 1, NOW)
-        inbox.store(session, trunk_ids[0], Received(HOSTILE, HOSTILE, HOSTILE), NOW)
+        inbox.store(session, trunk_ids[0], [Received(HOSTILE, HOSTILE, HOSTILE)], NOW)
+        inbox.store(session, trunk_ids[0], [Received(HOSTILE, HOSTILE, HOSTILE, 7, 1, 2)], NOW)
+        inbox.store(session, trunk_ids[0], [Received(HOSTILE, HOSTILE, "end", 7, 2, 2)], NOW)
         trunks.stop(session, trunk_ids[0], HOSTILE)
     with database.read() as session:
-        (arrived,) = inbox.latest(session)
-        assert arrived.text == "a\ufffdb?c" * 200
+        long, arrived = inbox.latest(session)
+        assert (arrived.text, long.text) == ("a\ufffdb?c" * 200, "ab\ufffdc" * 200 + "end")
         assert outbox.get(session, refused).reason.startswith("a\ufffdb?ca")
     assert state(database, accepted) == "undelivered"
     assert state(database, refused) == "refused"

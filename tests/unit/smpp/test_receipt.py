@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,39 +133,3 @@ def test_no_receipt_and_no_message_can_raise(data: bytes, esm_class: int, tlvs: 
 )
 def test_a_hostile_receipt_takes_no_time(text: str) -> None:
     receipt.read(message(text.encode()))
-
-
-@pytest.mark.parametrize(
-    ("data", "coding", "text"),
-    [
-        (b"hello", 0, "hello"), (b"\x00\x1b\x65", 0, "@€"), (b"\x00h\x00i", 8, "hi"), (b"\xd8=\xde\x00", 8, "😀"),
-        (b"\xd8=", 8, "\ufffd"), (b"Se\xf1or", 3, "Señor"), (b"ab\xff", 1, "ab\ufffd"), (b"hi\0", 3, "hi"),
-        (b"\x00\x00\x00a", 8, "a"), (b"\x00", 0xF1, "@"), (b"\xe9", 0xF5, "é"), (b"\xd0", 6, "а"),
-        (b"\x80", 77, "\x80"),
-    ],
-)  # fmt: skip
-def test_an_incoming_text_is_decoded_by_its_coding(data: bytes, coding: int, text: str) -> None:
-    assert incoming.decode(data, coding) == text
-
-
-def test_an_incoming_part_tells_its_place() -> None:
-    event = incoming.event(message(b"\x05\x00\x03\x2a\x03\x02part", esm_class=0x40), None)
-    assert event == Received("34600000001", "acme", "part", 42, 2, 3)
-    event = incoming.event(message(b"\x06\x08\x04\x01\x2a\x02\x01part", esm_class=0x40), None)
-    assert event == Received("34600000001", "acme", "part", 298, 1, 2)
-    sar = message(b"part", esm_class=0, ref=struct.pack(">H", 300), total=b"\x02", number=b"\x01")
-    assert incoming.event(sar, None) == Received("34600000001", "acme", "part", 300, 1, 2)
-
-
-@pytest.mark.parametrize(
-    ("total", "number"), [(b"\x02", b"\x03"), (b"\x00", b"\x00"), (b"", b"\x01"), (b"\x02", b"\x00")]
-)
-def test_a_place_that_cannot_be_makes_a_whole_text(total: bytes, number: bytes) -> None:
-    sar = message(b"part", esm_class=0, ref=b"\x01\x02", total=total, number=number)
-    assert incoming.event(sar, None) == Received("34600000001", "acme", "part")
-
-
-def test_an_address_is_shown_without_plus_and_printable() -> None:
-    assert incoming.address(b"+34600") == "34600"
-    assert incoming.address(b"ac\x1b[me\n") == "ac[me"
-    assert len(incoming.address(b"9" * 500)) == 21
