@@ -196,18 +196,27 @@ def split_udh(data: bytes) -> tuple[Concat | None, bytes]:
     (None, data). In a sound header a concatenation element with impossible values is ignored, as 3GPP TS 23.040
     9.2.3.24.1 has it, which gives (None, body).
     """
+    elements, body = read_udh(data)
+    concat = None
+    for element, value in elements:
+        concat = _concat(element, value) or concat
+    return concat, body
+
+
+def read_udh(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """The information elements of the header, each with its value, and the body; none where they do not add up."""
     end = 1 + data[0] if data else 0
     if not data or end > len(data):
-        return None, data
-    concat = None
+        return [], data
+    elements = []
     at = 1
     while at < end:
         if at + 2 > end or at + 2 + data[at + 1] > end:
-            return None, data
+            return [], data
         value = data[at + 2 : at + 2 + data[at + 1]]
-        concat = _concat(data[at], value) or concat
+        elements.append((data[at], value))
         at += 2 + len(value)
-    return concat, data[end:]
+    return elements, data[end:]
 
 
 def _concat(element: int, value: bytes) -> Concat | None:

@@ -189,6 +189,9 @@ class HttpDriver:
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """Receipts come through the webhook, which acknowledges them itself."""
 
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        """And refuses them itself."""
+
     def poll(self, timeout: float) -> list[Event]:
         """Take the answers that came, waiting at most `timeout` seconds for the first."""
         until, link = time.monotonic() + timeout, self.link

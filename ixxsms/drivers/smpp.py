@@ -121,15 +121,16 @@ class SmppDriver:
         for link, its in self._by_link(tokens):
             link.session.acknowledge(its)
 
+    def refuse(self, tokens: Iterable[Token]) -> None:
+        for link, its in self._by_link(tokens):
+            link.session.refuse(its)
+
     def _by_link(self, tokens: Iterable[Token]) -> list[tuple[SmppLink, list[Token]]]:
         """Only the link that something came on can take the answer."""
         its: dict[int, list[Token]] = {}
         for token in tokens:
             its.setdefault(token.bind, []).append(token)
         return [(self._links[bind], tokens_of_it) for bind, tokens_of_it in its.items()]
-
-    def refuse(self, tokens: Iterable[Any]) -> None:
-        self._session.refuse(tokens)
 
     def poll(self, timeout: float) -> list[Event]:
         """Connect, write and read; returns as soon as there is an event or the link changed, else after `timeout`."""

@@ -6,15 +6,18 @@ Must never know sessions: the token that acknowledges it is made elsewhere and o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from ixxsms import septets
 from ixxsms import text as gsm
 from ixxsms.events import Receipt, Received
 from ixxsms.smpp import receipt
+from ixxsms.smpp.coding import Alphabet, Coding
 from ixxsms.smpp.pdu import TLV_SAR_NUMBER, TLV_SAR_REFERENCE, TLV_SAR_TOTAL, UDHI, Message
 
-#: What an SMSC's default alphabet may be, and the coding that each is; septets may also come packed.
-ALPHABETS = {"gsm0338": "gsm", "latin1": "latin-1", "ascii": "latin-1", "packed": "gsm"}
+#: The coding of each default alphabet that an SMSC may have.
+_ALPHABETS = {Alphabet.GSM0338: "gsm", Alphabet.PACKED: "gsm", Alphabet.LATIN1: "latin-1", Alphabet.ASCII: "latin-1"}
 
 _DEFAULT = "default"  #: whatever the SMSC's default alphabet is
 
@@ -25,28 +28,39 @@ _CODINGS = {
 }  # fmt: skip
 
 
-def event(message: Message, token: Any, alphabet: str = "gsm0338") -> Receipt | Received:
-    """What this message is, from an SMSC with this default alphabet. Never raises, whatever it holds."""
+def event(message: Message, token: Any, trunk: Coding = Coding()) -> Receipt | Received:  # noqa: B008  it is frozen
+    """What this message is, from an SMSC to which the trunk writes like that. Never raises, whatever it holds."""
     if receipt.is_receipt(message):
         word = receipt.read(message)
         return Receipt(word.remote_id, word.delivered, word.stat, word.err, address(message.source), token)
     data, reference, part, parts = message.data, 0, 1, 1
+    tables = ""
     if message.esm_class & UDHI:
         concat, data = gsm.split_udh(data)
         if concat is not None:
             reference, parts, part = concat
+        tables = _tables(message.data)
     else:
         reference, parts, part = _sar(message)
-    coding = coding_of(message.data_coding)
+    coding = _DEFAULT if message.data_coding == trunk.data_coding else coding_of(message.data_coding)
     if coding == _DEFAULT:
-        coding = ALPHABETS[alphabet]
-        if alphabet == "packed":
+        coding = _ALPHABETS[trunk.default_alphabet]
+        if trunk.default_alphabet is Alphabet.PACKED:
             data = unpack(data, len(message.data) - len(data))
+        if coding == "gsm":
+            coding += tables
     place = (reference, part, parts)
     text = decode_as(data, coding)
     # A character may be cut between two parts: they are read together once they are all there.
     octets, coding = (data, coding) if parts > 1 else (b"", "")
     return Received(address(message.source), address(message.destination), text, *place, octets, coding, token)
+
+
+def _tables(data: bytes) -> str:
+    """The national tables that the header names, as a coding has them behind "gsm"; empty for the default ones."""
+    named = {element: value[0] for element, value in gsm.read_udh(data)[0] if len(value) == 1}
+    locking, single = named.get(septets.LOCKING_SHIFT, 0), named.get(septets.SINGLE_SHIFT, 0)
+    return f":{locking}:{single}" if locking or single else ""
 
 
 def coding_of(data_coding: int) -> str:
@@ -76,12 +90,22 @@ def decode(data: bytes, data_coding: int) -> str:
 def decode_as(data: bytes, coding: str) -> str:
     """The text of these octets. What cannot be read becomes U+FFFD; a NUL, which no database takes, goes.
 
-    `coding`: gsm (unpacked septets), ucs2, jis, kanji, binary, or the name of one of Python's codecs. Binary octets are
-    shown in hexadecimal after 0x, unless they read as a text.
+    `coding`: gsm (unpacked septets) or gsm:1:2 (with the locking and the single shift table of these languages), ucs2,
+    jis, kanji, binary, or the name of one of Python's codecs. Binary octets are shown in hexadecimal after 0x, unless
+    they read as a text.
     """
-    decoder = _DECODERS.get(coding)
-    text = decoder(data) if decoder else data.decode(coding, "replace")
+    name, _, tables = coding.partition(":")
+    if name == "gsm":
+        text = _alphabet(tables).decode(data)
+    else:
+        decoder = _DECODERS.get(name)
+        text = decoder(data) if decoder else data.decode(name, "replace")
     return text.replace("\0", "")
+
+
+@lru_cache(maxsize=64)
+def _alphabet(tables: str) -> septets.Septets:
+    return septets.Septets(*map(int, tables.split(":"))) if tables else septets.DEFAULT
 
 
 def _ucs2(data: bytes) -> str:
@@ -115,7 +139,6 @@ def _japanese(*codecs: str) -> Callable[[bytes], str]:
 
 
 _DECODERS: dict[str, Callable[[bytes], str]] = {
-    "gsm": gsm.decode_gsm,
     "ucs2": _ucs2,
     "binary": _binary,
     "jis": _japanese("shift_jis", "euc_jp"),
@@ -124,17 +147,14 @@ _DECODERS: dict[str, Callable[[bytes], str]] = {
 
 
 def unpack(data: bytes, header: int = 0) -> bytes:
-    """Septets, one in an octet, of packed ones (3GPP TS 23.038 section 6.1.2.1) after a header of so many octets.
+    """Septets, one in an octet, of packed ones after a header of so many octets.
 
-    The text begins at a septet's boundary, which the header's first octet counts from (3GPP TS 23.040 9.2.3.24).
     Octets do not tell seven spare bits at the end from one septet more: a last one that is filling goes.
     """
-    fill = -header * 8 % 7
-    count = (len(data) * 8 - fill) // 7
-    bits = int.from_bytes(data, "little") >> fill
-    septets = bytes(bits >> 7 * at & 0x7F for at in range(count))
-    spare = len(data) * 8 - fill == count * 7
-    return septets[:-1] if spare and septets[-1:] in (b"\0", b"\r") else septets
+    fill = septets.fill_bits(header)
+    found = septets.unpack(data, fill)
+    filled = fill + 7 * len(found) == 8 * len(data)
+    return found[:-1] if filled and found[-1:] in (b"\0", b"\r") else found
 
 
 def address(octets: bytes) -> str:

@@ -286,7 +286,8 @@ class Session:
             # Nobody will ever read it: a temporary error would bring it again and again.
             self.out += pdu.answer(command, consts.SMPP_ESME_RX_P_APPN, sequence, b"")
             return
-        self._outgoing.events.append(incoming.event(message, Token(self._number, self._link, command, sequence)))
+        token = Token(self._number, self._link, command, sequence)
+        self._outgoing.events.append(incoming.event(message, token, self._settings.coding))
 
     def _bind_answered(self, code: int, now: float) -> None:
         if self.state is not State.BINDING or self.over:

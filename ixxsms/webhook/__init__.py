@@ -196,7 +196,7 @@ class Webhook:
                     receipts.store(session, told.trunk_id, heard, now)
                     for event in told.events:
                         if isinstance(event, Received) and repeats.is_new(session, told.trunk_id, event.token, now):
-                            inbox.store(session, told.trunk_id, event, now)
+                            inbox.store(session, told.trunk_id, [event], now)
             return [None] * len(batch)
         except Exception as error:
             if len(batch) == 1:

@@ -70,7 +70,7 @@ def test_an_incoming_sms_has_who_wrote_what_to_whom():
 
 @pytest.mark.parametrize(
     ("octets", "coding", "text"),
-    [("04360061", "8", "жa"), ("4869", "0", "Hi"), ("00", "", "@"), ("e9", "3", "é"), ("41", "999", "A")],
+    [("04360061", "8", "жa"), ("4869", "0", "Hi"), ("00", "", "@"), ("e9", "3", "é"), ("41", "256", "A")],
 )
 def test_octets_are_decoded_as_their_data_coding_says(octets, coding, text):
     fields = {"from": "34600", "hex": octets, "coding": coding, "text": "not this"}

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ixxsms.events import Received
-from ixxsms.smpp import incoming, pdu, smsc
+from ixxsms.smpp import incoming, pdu, smsc_pdus
 from ixxsms.smpp.address import Plan
+from ixxsms.smpp.coding import Alphabet, Coding
 
 
 def message(text: bytes = b"", esm_class: int = 0, coding: int = 0, **tlvs: bytes) -> pdu.Message:
@@ -79,11 +80,12 @@ def test_a_text_is_read_by_its_coding(data: bytes, coding: int, text: str) -> No
     ],
 )
 def test_the_default_alphabet_is_the_trunks(alphabet: str, data: bytes, text: str) -> None:
-    for coding in (0x00, 0xF1, 0xC0):
-        event = incoming.event(message(data, coding=coding), None, alphabet)
+    trunk = Coding(Alphabet(alphabet), data_coding=4)
+    for coding in (0x00, 0xF1, 0xC0, 4):
+        event = incoming.event(message(data, coding=coding), None, trunk)
         assert isinstance(event, Received)
         assert event.text == text
-    assert incoming.event(message(b"\x00h", coding=8), None, alphabet).text == "h"  # type: ignore[union-attr]
+    assert incoming.event(message(b"\x00h", coding=8), None, trunk).text == "h"  # type: ignore[union-attr]
 
 
 @given(st.text("abc@\x7f\x01", max_size=153), st.integers(0, 2))
@@ -107,7 +109,24 @@ def test_packed_septets_begin_at_a_boundary_after_a_header(septets: str, kind: i
 )
 def test_a_part_tells_its_place_and_keeps_its_octets(header: bytes, place: tuple[int, int, int]) -> None:
     event = incoming.event(message(header + b"part", esm_class=0x40), None)
-    assert event == Received("34600000001", "acme", "part", *place, octets=b"part", coding="gsm")
+    coding = "gsm:0:2" if b"\x24" in header else "gsm"
+    assert event == Received("34600000001", "acme", "part", *place, octets=b"part", coding=coding)
+
+
+@pytest.mark.parametrize(
+    ("elements", "octets", "text"),
+    [
+        (b"\x24\x01\x02", b"a\x1b\x61", "aá"),  # single shift, Spanish
+        (b"\x25\x01\x03", b"\x08", "ó"),  # locking shift, Portuguese
+        (b"\x24\x01\x01\x25\x01\x01", b"\x0b\x1b\x69", "Ğı"),  # both, Turkish
+        (b"\x24\x01\x63", b"\x1b\x65", "€"),  # a language that nobody knows
+    ],
+)
+def test_the_shift_tables_that_a_header_names_are_read(elements: bytes, octets: bytes, text: str) -> None:
+    header = bytes((len(elements),)) + elements
+    event = incoming.event(message(header + octets, esm_class=0x40), None)
+    assert isinstance(event, Received)
+    assert event.text == text
 
 
 def test_a_part_by_sar_parameters_tells_its_place() -> None:
@@ -128,7 +147,9 @@ def test_a_text_in_a_message_payload_is_read_in_deliver_sm_and_data_sm() -> None
     addresses = Plan().source("34600000001") + Plan().destination("34900123123")
     tlv = struct.pack(">HH", pdu.TLV_MESSAGE_PAYLOAD, len(payload)) + payload
     bodies = {
-        pdu.DELIVER_SM: smsc.deliver_sm(1, Plan().source("34600000001"), Plan().destination("34900123123"), 0, 8, b""),
+        pdu.DELIVER_SM: smsc_pdus.deliver_sm(
+            1, Plan().source("34600000001"), Plan().destination("34900123123"), 0, 8, b""
+        ),
         pdu.DATA_SM: b"." * 16 + b"\0" + addresses + bytes((0, 0, 8)),
     }
     for command, octets in bodies.items():
@@ -137,9 +158,9 @@ def test_a_text_in_a_message_payload_is_read_in_deliver_sm_and_data_sm() -> None
         assert incoming.event(found, None) == Received("34600000001", "34900123123", "¡hola! 😀" * 40)
 
 
-@given(st.binary(max_size=300), st.integers(0, 255), st.sampled_from(sorted(incoming.ALPHABETS)), st.booleans())
-def test_nothing_that_comes_can_raise(data: bytes, coding: int, alphabet: str, header: bool) -> None:
-    event = incoming.event(message(data, esm_class=0x40 * header, coding=coding), None, alphabet)
+@given(st.binary(max_size=300), st.integers(0, 255), st.sampled_from(Alphabet), st.booleans())
+def test_nothing_that_comes_can_raise(data: bytes, coding: int, alphabet: Alphabet, header: bool) -> None:
+    event = incoming.event(message(data, esm_class=0x40 * header, coding=coding), None, Coding(alphabet))
     assert isinstance(event, Received)
     assert "\0" not in event.text
     event.text.encode()  # no half of a pair

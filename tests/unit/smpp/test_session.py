@@ -298,10 +298,10 @@ def test_a_message_for_a_link_that_is_down_comes_back(unbound: Make, message: Ma
 
 def test_what_cannot_be_kept_now_is_refused_so_that_it_comes_again(talk: Make) -> None:
     talk = talk()
-    (sms,) = talk.say(smsc.deliver_sm(5, SOURCE, DEST, 0, 0, b"hi"))
+    (sms,) = talk.say(smsc_pdus.deliver_sm(5, SOURCE, DEST, 0, 0, b"hi"))
     body = b"\0" + SOURCE + DEST + b"\x04\0\0" + b"\x00\x1e\x00\x027\0" + b"\x04\x27\x00\x01\x02"
     (word,) = talk.say(pdu.HEADER.pack(16 + len(body), pdu.DATA_SM, 0, 8) + body)
-    talk.session.refuse([sms.token, word.token, Token(999, pdu.DELIVER_SM, 1)])
+    talk.session.refuse([sms.token, word.token, Token(0, 999, pdu.DELIVER_SM, 1)])
     assert talk.frames() == [
         (pdu.DELIVER_SM_RESP, consts.SMPP_ESME_RX_T_APPN, 5, b"\0"),
         (pdu.DATA_SM_RESP, consts.SMPP_ESME_RX_T_APPN, 8, b"\0"),
