@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from panoramisk.actions import Action
@@ -41,6 +41,9 @@ LONGEST_PACKET = 1_000_000
 #: Seconds before the next attempt: at first, at most, and after a wrong password, which would fill Asterisk's log.
 FIRST, LONGEST, REFUSED = 0.5, 15.0, 30.0
 
+#: Why the link is not up yet, after the login.
+BOOTING = "waiting for Asterisk to be fully booted"
+
 _NEVER_IN_A_LINE = frozenset("\r\n\0")
 
 Headers = Mapping[str, str]
@@ -51,18 +54,24 @@ class Lost(Error):
     """The link to Asterisk's manager interface is down."""
 
 
+class NotSent(Lost):
+    """The link to Asterisk's manager interface is down, and nothing of the action was written."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What Asterisk said to an action."""
+    """What Asterisk said to an action. `headers`: all that it said, their names in lower case."""
 
     ok: bool
     message: str
+    headers: Headers = field(default_factory=dict, repr=False)
 
 
 class Ami:
     """One link, made again whenever it is lost. `on_event` gets each event's headers, their names in lower case.
 
-    `on_change` is called after `up` or `why` has changed. All of it belongs to one asyncio loop.
+    `on_change` is called after `up` or `why` has changed. `events`: the classes of events that are wanted, `system`
+    among them, which tells of the boot. All of it belongs to one asyncio loop.
     """
 
     def __init__(
@@ -74,10 +83,11 @@ class Ami:
         *,
         on_event: Callable[[Headers], None],
         on_change: Callable[[], None] = lambda: None,
+        events: str = "on",
     ) -> None:
         self.up, self.why = False, "not connected yet"
         self._where = (host, port)
-        self._login = {"Username": user, "Secret": secret, "Events": "on"}
+        self._login = {"Username": user, "Secret": secret, "Events": events}
         self._on_event, self._on_change = on_event, on_change
         self._manager: _Manager | None = None
 
@@ -107,11 +117,12 @@ class Ami:
     async def act(self, action: str, headers: Mapping[str, Value] | None = None) -> Answer:
         """Have Asterisk do something; returns what it says. A header with many values becomes many lines.
 
-        Raises Lost: there is no link, or it ended before the answer. BadInput: a header that must not be sent.
+        Raises Lost: the link ended before the answer; NotSent, which is one: before a byte left. BadInput: a header
+        that must not be sent.
         """
         checked = _checked({"Action": action, **(headers or {})})
         if self._manager is None or not self.up:
-            raise Lost(f"Asterisk's manager interface is not connected: {self.why}.")
+            raise NotSent(f"Asterisk's manager interface is not connected: {self.why}.")
         return await self._manager.act(checked)
 
     async def _connection(self) -> None:
@@ -122,7 +133,7 @@ class Ami:
         if not answer.ok:
             manager.refused = True
             raise Lost(f"Asterisk refuses the login: {answer.message}")
-        self._tell(False, "waiting for Asterisk to be fully booted", logging.INFO)
+        self._tell(False, BOOTING, logging.INFO)
         await manager.wait_for_boot()
         self._tell(True, "", logging.INFO)
         while True:
@@ -155,13 +166,13 @@ class _Manager(Manager):  # type: ignore[misc]
     async def act(self, headers: Mapping[str, Value]) -> Answer:
         """Send an action and wait for its answer. None in time: the link is dead, and is closed."""
         if self.lost.done():
-            raise Lost(self.lost.result())
+            raise NotSent(self.lost.result())
         action = Action(dict(headers))
         future = self.send_action(action, as_list=False)
         await asyncio.wait({future, self.lost}, timeout=ANSWER, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             answer = future.result()
-            return Answer(bool(answer.success), answer.message)
+            return Answer(bool(answer.success), answer.message, {k.lower(): v for k, v in answer.items()})
         self.close(f"Asterisk did not answer within {ANSWER:g} seconds.")  # unless it was lost before
         raise Lost(self.lost.result())
 

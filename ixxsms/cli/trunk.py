@@ -23,8 +23,8 @@ TEST_SECONDS = 10.0
 commands = group("trunk", "The configured ways out: SMPP accounts and scripts.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trunk's name.")]
-Host = Annotated[str | None, typer.Option(help="smpp: host name or address of the SMSC.")]
-Port = Annotated[int | None, typer.Option(help="smpp: TCP port of the SMSC (default 2775).")]
+Host = Annotated[str | None, typer.Option(help="Host name or address of the SMSC, or of Asterisk.")]
+Port = Annotated[int | None, typer.Option(help="Its TCP port (smpp: 2775, asterisk: 5038).")]
 User = Annotated[str | None, typer.Option(help="smpp: user of the login (system_id).")]
 Password = Annotated[str | None, typer.Option(help="smpp: password; others may see it in the list of processes.")]
 PasswordFile = Annotated[

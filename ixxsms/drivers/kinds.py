@@ -25,6 +25,7 @@ OWN = {
     "smpp": "ixxsms.drivers.smpp",
     "script": "ixxsms.drivers.script",
     "http": "ixxsms.drivers.http",
+    "asterisk": "ixxsms.drivers.asterisk",
 }
 GROUP = "ixxsms.drivers"
 _NEEDED = ("OPTIONS", "check_options", "open_driver")

@@ -401,6 +401,16 @@ def test_a_trunk_that_does_not_answer_says_why(ready, home):
     assert "no script" in ready.refused("trunk", "test", "gone")
 
 
+def test_a_trunk_through_asterisk_is_added_and_says_that_nobody_is_there(ready):
+    to = "pjsip:provider/sip:+{number}@sip.example.net"
+    asterisk = ("trunk", "add", "sip", "--kind", "asterisk", "--port", "1", "--password", "S3cret")
+    assert "needs to=" in ready.refused(*asterisk)
+    ready.done(*asterisk, "--option", f"to={to}")
+    shown = ready.json("trunk", "show", "sip")
+    assert (shown["via"], shown["to"], shown["port"], shown["user"]) == ("message", to, 1, "ixxsms")
+    assert "Asterisk cannot be reached" in ready.refused("trunk", "test", "sip")
+
+
 # -- routes --------------------------------------------------------------------------------------------------------
 
 
