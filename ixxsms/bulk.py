@@ -54,6 +54,34 @@ def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]
     session.connection().execute(statement, list(rows))
 
 
+def add_up(session: Session, table: Table, rows: Sequence[dict[str, Any]], sums: Sequence[str]) -> None:
+    """Insert these rows; where a primary key is there already, add the columns `sums` to it and replace the others.
+
+    All rows have the same keys, and no two the same primary key.
+    """
+    if not rows:
+        return
+    key = [column.name for column in table.primary_key]
+    others = [name for name in rows[0] if name not in key]
+
+    def change(new: Any) -> dict[str, Any]:
+        return {name: table.c[name] + new[name] if name in sums else new[name] for name in others}
+
+    statement: Any
+    match session.get_bind().dialect.name:
+        case "sqlite":
+            insert = sqlite.insert(table)
+            statement = insert.on_conflict_do_update(index_elements=key, set_=change(insert.excluded))
+        case "postgresql":
+            into = postgresql.insert(table)
+            statement = into.on_conflict_do_update(index_elements=key, set_=change(into.excluded))
+        case _:
+            new = mysql.insert(table)
+            statement = new.on_duplicate_key_update(change(new.inserted))
+    # In order of the key: two transactions that add to the same rows must not lock them crosswise.
+    session.connection().execute(statement, sorted(rows, key=lambda row: [row[name] for name in key]))
+
+
 class Guard(NamedTuple):
     """A row is changed only where its column has one of these words: literals of our own, never from outside."""
 

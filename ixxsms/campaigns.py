@@ -310,6 +310,16 @@ def delete_campaign(session: Session, name: str) -> None:
     session.delete(campaign)
 
 
+def reopen(session: Session) -> None:
+    """Finished campaigns of which a message is queued again, after its receipt or by hand, run on."""
+    queued = select(Message.id).where(Message.campaign_id == Campaign.id, outbox.QUEUED)
+    for campaign in session.scalars(
+        select(Campaign).where(Campaign.state == CampaignState.FINISHED, queued.exists())
+    ).all():
+        check_campaign_step(CampaignState.FINISHED, CampaignState.RUNNING)
+        campaign.state, campaign.finished_at = CampaignState.RUNNING, None
+
+
 def finish(session: Session, now: float) -> None:
     """Running campaigns none of whose messages is queued or submitted any more are finished."""
     for campaign in session.scalars(select(Campaign).where(Campaign.state == CampaignState.RUNNING)):

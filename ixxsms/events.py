@@ -57,7 +57,10 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """It was written, and nobody knows what became of it. `remote_ids`: those of the segments that were answered."""
+    """It was written, and nobody knows what became of it.
+
+    `remote_ids`: of a message of several segments one for each, in order, and "" for one that was not answered.
+    """
 
     message_id: int
     reason: str
@@ -75,6 +78,14 @@ class Stopped:
 class Warned:
     """The trunk goes on, but not as it was told to: a person should look at it."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The other side answered with an error code that no outcome tells of: it is only counted."""
+
+    code: str
     reason: str
 
 
@@ -114,4 +125,4 @@ class Received:
 
 
 Outcome = Accepted | Refused | Deferred | InDoubt
-Event = Outcome | Stopped | Warned | Receipt | Received
+Event = Outcome | Stopped | Warned | Noted | Receipt | Received

@@ -357,7 +357,7 @@ class UnmatchedReceipt(Base):
     stat: Mapped[str] = mapped_column(Foreign(16), default="")
     code: Mapped[str] = mapped_column(Foreign(16), default="")
     number: Mapped[str] = mapped_column(Foreign(24), default="")
-    received_at: Mapped[float] = mapped_column(Double)
+    received_at: Mapped[float] = mapped_column(Double, index=True)
 
 
 class IncomingPart(Base):

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ixxsms import (
     campaigns,
+    codes,
     config,
     explain,
     harvest,
@@ -24,6 +25,7 @@ from ixxsms import (
     numbering,
     numbering_plan,
     outbox,
+    receipts,
     routes,
     schema,
     status,
@@ -45,6 +47,7 @@ _READING = {
     "all_routes",
     "all_trunks",
     "counts",
+    "doubtful",
     "export_rows",
     "get",
     "latest",
@@ -53,6 +56,8 @@ _READING = {
     "rows",
     "show",
     "snapshot",
+    "table",
+    "unmatched",
 }
 
 
@@ -90,8 +95,10 @@ class Pbx:
         self.lists = Verbs(self, lists)
         self.campaigns = Verbs(self, campaigns)
         self.trunks = Verbs(self, trunks)
+        self.codes = Verbs(self, codes)
         self.routes = Verbs(self, routes)
         self.outbox = Verbs(self, outbox)
+        self.receipts = Verbs(self, receipts)
         self.inbox = Verbs(self, inbox)
         self.numbering = Verbs(self, numbering_plan)
 

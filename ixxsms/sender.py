@@ -16,14 +16,26 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks, usage
+from ixxsms import campaigns, codes, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks, usage
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
 from ixxsms.drivers.webhook import address
 from ixxsms.errors import DatabaseError, NotFound
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Stopped, Submission, Warned
+from ixxsms.events import (
+    Accepted,
+    Deferred,
+    Event,
+    InDoubt,
+    Noted,
+    Receipt,
+    Received,
+    Refused,
+    Stopped,
+    Submission,
+    Warned,
+)
 from ixxsms.models import Trunk
 from ixxsms.numbering import Plan, digits, national
 from ixxsms.pace import Pace
@@ -269,9 +281,15 @@ class Sender:
             cdr_due=self._config.cdr_sms,
             daemon_id=self._identity.daemon_id,
         )
-        accepted = [remote_id for e in outcomes if isinstance(e, Accepted) for remote_id in e.remote_ids]
-        receipts.match_late(session, self.trunk_id, accepted, now)
-        receipts.store(session, self.trunk_id, [e for e in self._events if isinstance(e, Receipt)], now)
+
+        def next_trunks(_: int) -> outbox.NextTrunks:
+            return outbox.NextTrunks(self._near.others, self._near.routes)
+
+        known = [remote_id for e in outcomes if isinstance(e, Accepted | InDoubt) for remote_id in e.remote_ids]
+        receipts.match_late(session, self.trunk_id, known, now, next_trunks)
+        receipts.store(session, self.trunk_id, [e for e in self._events if isinstance(e, Receipt)], now, next_trunks)
+        errors = [(e.code, e.reason) for e in self._events if isinstance(e, Noted | Refused | Deferred) and e.code]
+        codes.note(session, self.trunk_id, errors, now)
         received = [e for e in self._events if isinstance(e, Received)]
         if received:
             inbox.store(session, self.trunk_id, received, now, self._doubtful)
@@ -417,6 +435,17 @@ def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> Neig
     ]
     better = frozenset(other.id for other in usable if other.priority < trunk.priority)
     return Neighbours(better, frozenset(other.id for other in usable), routes.turns(session, trunk, usable))
+
+
+def next_trunks(session: Session, heartbeat_seconds: float) -> Callable[[int], outbox.NextTrunks]:
+    """Of a trunk, by its id: who may take its messages now, for those who settle receipts and have no sender."""
+
+    def of(trunk_id: int) -> outbox.NextTrunks:
+        trunk = session.get(Trunk, trunk_id)
+        near = neighbours(session, trunk, heartbeat_seconds) if trunk else Neighbours()
+        return outbox.NextTrunks(near.others, near.routes)
+
+    return of
 
 
 def _plan_or_none(session: Session) -> Plan | None:

@@ -17,7 +17,7 @@ from ixxsms.drivers.base import Link
 from ixxsms.edge import Edge, Listener
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.models import Trunk
-from ixxsms.sender import Identity, Sender, may_send, neighbours
+from ixxsms.sender import Identity, Sender, may_send, neighbours, next_trunks
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class Service:
                     self._turn()
                     # Twice: a message may be in no queue while it goes from one trunk to the next.
                     quiet = quiet + 1 if drain and self._drained() else 0
+                    if quiet == 1:
+                        self._housekeeping()  # a receipt may have queued a message of a finished campaign again
                     if quiet == 2:
                         break
                 except DatabaseError as error:
@@ -172,8 +174,9 @@ class Service:
             outbox.new_rounds(session, now)
             if self.config.message_lifetime_hours:
                 outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
+            campaigns.reopen(session)
             campaigns.finish(session, now)
-            receipts.match_again(session, now - MATCH_AGAIN, now)
+            receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
             receipts.forget_old(session, now - KEEP_RECEIPTS)
             repeats.forget_old(session, now - KEEP_RECEIPTS)
 

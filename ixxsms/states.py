@@ -36,7 +36,8 @@ _M = MessageState
 MESSAGE_STEPS: dict[MessageState, frozenset[MessageState]] = {
     _M.QUEUED: frozenset({_M.SUBMITTED, _M.CANCELLED, _M.EXPIRED, _M.EXCLUDED, _M.REFUSED}),
     _M.SUBMITTED: frozenset({_M.ACCEPTED, _M.QUEUED, _M.REFUSED, _M.IN_DOUBT}),
-    _M.ACCEPTED: frozenset({_M.DELIVERED, _M.UNDELIVERED}),
+    # Back to queued only where its receipt says that it will not arrive, and the next trunk is to try.
+    _M.ACCEPTED: frozenset({_M.DELIVERED, _M.UNDELIVERED, _M.QUEUED}),
     _M.IN_DOUBT: frozenset({_M.ACCEPTED, _M.DELIVERED, _M.UNDELIVERED, _M.REFUSED, _M.QUEUED}),
     _M.DELIVERED: frozenset(),
     _M.UNDELIVERED: frozenset(),
@@ -50,7 +51,7 @@ _C = CampaignState
 CAMPAIGN_STEPS: dict[CampaignState, frozenset[CampaignState]] = {
     _C.PAUSED: frozenset({_C.RUNNING, _C.CANCELLED}),
     _C.RUNNING: frozenset({_C.PAUSED, _C.FINISHED, _C.CANCELLED}),
-    _C.FINISHED: frozenset(),
+    _C.FINISHED: frozenset({_C.RUNNING}),  # a message of it is queued again
     _C.CANCELLED: frozenset(),
 }
 

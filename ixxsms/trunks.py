@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ixxsms.drivers import kinds
 from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
-from ixxsms.models import Campaign, Message, Route, RouteTrunk, Trunk, TrunkLink, TrunkUsage
+from ixxsms.models import Campaign, CodeCount, Message, Route, RouteTrunk, Trunk, TrunkLink, TrunkUsage
 from ixxsms.names import check_name
 from ixxsms.numbering import check_sender_id
 from ixxsms.states import OPEN
@@ -26,6 +26,7 @@ COMMON = (
     "sender_id",
     "append_country_code",
     "pace",
+    "receipt_failover",
     "active",
     "password",
     "hosts",
@@ -123,6 +124,7 @@ def remove(session: Session, name: str) -> None:
         raise Busy(f'{waiting} messages wait for the trunk "{name}"; disable the trunk, or let them go.')
     session.execute(update(Message).where(Message.trunk_id == trunk.id).values(trunk_id=None))
     session.execute(update(Campaign).where(Campaign.trunk_id == trunk.id).values(trunk_id=None))
+    session.execute(delete(CodeCount).where(CodeCount.trunk_id == trunk.id))
     session.execute(TrunkLink.__table__.delete().where(TrunkLink.trunk_id == trunk.id))  # type: ignore[attr-defined]
     session.execute(delete(TrunkUsage).where(TrunkUsage.trunk_id == trunk.id))
     session.delete(trunk)

@@ -36,7 +36,7 @@ FLOORS: list[list[set[str]]] = [
         {"sip_routes"},
         {"repeats"},
     ],
-    [{"receipts"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}, {"routes"}],
+    [{"receipts"}, {"codes"}, {"campaigns"}, {"harvest"}, {"requests"}, {"callrecords"}, {"announcements"}, {"routes"}],
     [{"sender"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}, {"webhook"}],
     [{"edge"}],

@@ -19,6 +19,8 @@ from ixxsms.cli import (  # noqa: F401  they enter their commands
     hook,
     list,
     numbering,
+    outbox,
+    receipts,
     route,
     send,
     service,

@@ -34,10 +34,11 @@ def message_fields(pbx: Pbx, messages: Iterable[Message]) -> Iterator[dict[str, 
         }
 
 
-def message_rows(rows: Iterable[dict[str, Any]]) -> None:
+def message_rows(rows: Iterable[dict[str, Any]], with_id: bool = False) -> None:
     """A table with a line for each message: its latest time, and the reason or else the remote id."""
-    columns = ["number", "state", "time", "trunk", "remote id", "reason"]
-    print_table(columns, [_row(row) for row in rows], ["trunk", "remote id", "reason"])
+    columns = [*(["id"] if with_id else []), "number", "state", "time", "trunk", "remote id", "reason"]
+    cells = [(*([row["id"]] if with_id else []), *_row(row)) for row in rows]
+    print_table(columns, cells, ["trunk", "remote id", "reason"])
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:

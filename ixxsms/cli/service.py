@@ -1,4 +1,4 @@
-"""ixxsms init, outbox, status."""
+"""ixxsms init, status."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import shutil
 from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 import ixxsms
-from ixxsms.cli.message import message_fields, message_rows
 from ixxsms.cli.output import Json, iso, local, plural, print_facts, print_json, print_table, say
 from ixxsms.cli.root import app, examples
 
@@ -63,22 +60,6 @@ def _install_sample(folder: Path) -> str:
     except OSError as error:
         return f"{folder} cannot be written ({error.strerror}); script trunks need the setting script_dir"
     return f"{sample} (installed)"
-
-
-@app.command(epilog=examples("ixxsms outbox", "ixxsms outbox --state in_doubt", "ixxsms outbox --limit 500 --json"))
-def outbox(
-    state: Annotated[str | None, typer.Option(help="Only messages in this state, refused for example.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = 50,
-    as_json: Json = False,
-) -> None:
-    """Show the latest messages of the outgoing queue."""
-    with ixxsms.open() as pbx:
-        messages = pbx.outbox.rows(None, state=state, limit=limit, newest_first=True)
-        rows = list(message_fields(pbx, messages))
-    if as_json:
-        print_json(rows)
-    else:
-        message_rows(rows)
 
 
 @app.command(epilog=examples("ixxsms status", "ixxsms status --json"))

@@ -9,11 +9,12 @@ import typer
 
 import ixxsms
 from ixxsms.cli.input import read_password
-from ixxsms.cli.output import Json, clean, print_facts, print_json, print_table, say
+from ixxsms.cli.output import Json, clean, iso, local, print_facts, print_json, print_table, say
 from ixxsms.cli.root import examples, group
 from ixxsms.errors import BadInput, Error
 
 if TYPE_CHECKING:
+    from ixxsms.codes import CodeView
     from ixxsms.drivers.base import Driver
     from ixxsms.models import Trunk
 
@@ -48,6 +49,13 @@ AppendCountryCode = Annotated[
     typer.Option(
         "--append-country-code/--no-append-country-code",
         help="Whether numbers go out with their country code (default) or national.",
+    ),
+]
+ReceiptFailover = Annotated[
+    bool | None,
+    typer.Option(
+        "--receipt-failover/--no-receipt-failover",
+        help="Whether what a receipt says will not arrive goes to the next trunk, and is paid again (default no).",
     ),
 ]
 Script = Annotated[str | None, typer.Option(help="script: file name of the script in the script directory, no path.")]
@@ -87,6 +95,7 @@ def add(
     daily_cap: DailyCap = None,
     monthly_cap: MonthlyCap = None,
     append_country_code: AppendCountryCode = None,
+    receipt_failover: ReceiptFailover = None,
     script: Script = None,
     inactive: Inactive = False,
     hosts: Hosts = None,
@@ -105,7 +114,7 @@ def add(
         "hosts": hosts,
         "most_daemons": most_daemons,
     }
-    fields |= {"preset": preset}
+    fields |= {"receipt_failover": receipt_failover, "preset": preset}
     fields |= {"password": read_password(password, password_file)}
     fields |= {"rx_password": read_password(None, rx_password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
@@ -136,6 +145,7 @@ def edit(
     daily_cap: DailyCap = None,
     monthly_cap: MonthlyCap = None,
     append_country_code: AppendCountryCode = None,
+    receipt_failover: ReceiptFailover = None,
     script: Script = None,
     inactive: Inactive = False,
     hosts: Hosts = None,
@@ -148,7 +158,7 @@ def edit(
     fields |= {"window": window, "pace": pace, "sender_id": sender_id, "priority": priority, "script": script}
     fields |= {"append_country_code": append_country_code, "password": read_password(password, password_file)}
     fields |= {"price": price, "daily_cap": daily_cap, "monthly_cap": monthly_cap}
-    fields |= {"rx_password": read_password(None, rx_password_file)}
+    fields |= {"receipt_failover": receipt_failover, "rx_password": read_password(None, rx_password_file)}
     fields |= {"active": False if inactive else None, "preset": preset, "hosts": hosts, "most_daemons": most_daemons}
     given = {field: value for field, value in fields.items() if value is not None}
     if not given and not option:
@@ -252,6 +262,63 @@ def remove(name: Name) -> None:
     say(f"The trunk {name} is removed.")
 
 
+@commands.command(
+    epilog=examples(
+        "ixxsms trunk errors provider",
+        "ixxsms trunk errors provider --set 0x14=throttle --set 0x401=stop",
+        "ixxsms trunk errors provider --provider hollatags",
+        "ixxsms trunk errors provider --reset",
+    )
+)
+def errors(
+    name: Name,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="CODE=CLASS", help="throttle, retry, next, permanent, stop or rebind."),
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help='Whose own codes are understood; "" is nobody\'s.')] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget all that --set said.")] = False,
+    seen: Annotated[bool, typer.Option("--seen", help="Only the codes that came.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or change what the SMSC's error codes mean, and how often they came.
+
+    A trunk that had stopped goes on after a change.
+    """
+    with ixxsms.open() as pbx:
+        if reset:
+            pbx.codes.reset(name)
+        if set_ or provider is not None:
+            pbx.codes.change(name, _classes(set_ or []), provider=provider)
+        views = [view for view in pbx.codes.table(name) if view.count or not seen]
+    if as_json:
+        print_json([{**_code(view), "last_at": iso(view.last_at)} for view in views])
+        return
+    came = any(view.count for view in views)  # else two columns are empty
+    columns = ["code", "class", "from", *(["count", "last"] if came else []), "name", "meaning"]
+    rows = [
+        (v.code, v.klass or "-", v.origin or "-", *((v.count, local(v.last_at)) if came else ()), v.name, v.meaning)
+        for v in views
+    ]
+    print_table(columns, rows, ["meaning", "name"])
+
+
+def _classes(given: list[str]) -> dict[str, str]:
+    """`code=class` of --set, by code."""
+    return {code: klass for code, _, klass in (entry.partition("=") for entry in given)}
+
+
+def _code(view: CodeView) -> dict[str, Any]:
+    return {
+        "code": view.code,
+        "class": view.klass,
+        "from": view.origin,
+        "name": view.name,
+        "meaning": view.meaning,
+        "count": view.count,
+    }
+
+
 @commands.command(epilog=examples("ixxsms trunk test provider"))
 def test(name: Name, as_json: Json = False) -> None:
     """Log in at the SMSC, or check the script; nothing is sent.
@@ -335,6 +402,7 @@ def _fields(trunk: Trunk) -> dict[str, Any]:
         "sender_id": trunk.sender_id,
         "append_country_code": trunk.append_country_code,
         "pace": trunk.pace,
+        "receipt_failover": trunk.receipt_failover,
         **trunk.options,
         "password": trunk.password,
     }

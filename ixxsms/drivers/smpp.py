@@ -15,10 +15,10 @@ from ixxsms.drivers.smpp_link import Place, SmppLink
 from ixxsms.events import Event, Submission
 from ixxsms.smpp import coding, pdu
 from ixxsms.smpp.address import Plan
-from ixxsms.smpp.options import OPTIONS, SECRETS, VERSIONS, check_options
+from ixxsms.smpp.options import OPTIONS, SECRETS, VERSIONS, check_options, receipt_rules
 from ixxsms.smpp.presets import fields as preset
 from ixxsms.smpp.session import Account, Session, Settings, State, Token
-from ixxsms.smpp.status import parse_overrides
+from ixxsms.smpp.status import errors
 from ixxsms.smpp.throttle import Throttle
 
 __all__ = ["OPTIONS", "SECRETS", "SmppDriver", "check_options", "open_driver", "preset"]
@@ -84,7 +84,8 @@ class SmppDriver:
             coding=coding.of_options(options, config.receipts),
             enquire_link=options["enquire_link"],
             plan=Plan(*(options[name] for name in ("source_ton", "source_npi", "dest_ton", "dest_npi"))),
-            errors=parse_overrides(options["errors"]),
+            errors=errors(options["provider"], options["errors"]),
+            receipt_rules=receipt_rules(options),
             reconnect=reconnect,
         )
         session = Session(settings, account, self._throttle, len(self._links))

@@ -8,8 +8,11 @@ submitted, a window's worth at most, is in doubt.
 from __future__ import annotations
 
 from ixxsms.outbox.claims import Claimed, Source, claim, has_work
+from ixxsms.outbox.doubt import Doubt, Resolved, Verdict, doubtful, doubts_of, identify, on_their_way, resolve
+from ixxsms.outbox.failover import MOST_FAILOVERS, fail_over
 from ixxsms.outbox.outcomes import (
     MOST_RESENDS,
+    MOST_RETRIES,
     Retry,
     give_back,
     record,
@@ -20,35 +23,49 @@ from ixxsms.outbox.outcomes import (
 )
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
-from ixxsms.outbox.turns import SLOTS, Turn, slot
+from ixxsms.outbox.steps import QUEUED
+from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
 from ixxsms.outbox.views import counts, get, holds, rows, segments_to_send
 
 __all__ = [
+    "MOST_FAILOVERS",
     "MOST_RESENDS",
+    "MOST_RETRIES",
     "NOW",
+    "QUEUED",
     "SLOTS",
     "Claimed",
+    "Doubt",
+    "NextTrunks",
+    "Resolved",
     "Retry",
     "Source",
     "Turn",
+    "Verdict",
     "cancel",
     "check_text",
     "claim",
     "counts",
+    "doubtful",
+    "doubts_of",
     "enqueue",
     "exclude",
     "expire",
+    "fail_over",
     "find_route",
     "get",
     "give_back",
     "give_routes",
     "has_work",
     "holds",
+    "identify",
     "new_rounds",
+    "on_their_way",
     "prepare",
     "record",
     "remote_key",
     "reroute",
+    "resolve",
     "route_of",
     "rows",
     "segments_to_send",

@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session
 from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
-from ixxsms.outbox.steps import chunks, step_each
-from ixxsms.outbox.turns import Turn
+from ixxsms.outbox.steps import SUBMITTED, chunks, listed, step_each, tried_by
+from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_keys
 from ixxsms.states import MessageState
 
 #: The wait before a new round doubles each time; none is longer than this, in seconds.
 LONGEST_WAIT = 3600.0
+
+#: A trunk that says "later" is asked so often; then the next one may try, where there is one.
+MOST_RETRIES = 3
 
 #: With the setting resend_in_doubt a message is sent so often at most: an SMSC that never answers is not fed for ever.
 MOST_RESENDS = 5
@@ -111,6 +114,7 @@ def _record_in_doubt(session: Session, outcomes: list[InDoubt], now: float, rese
             session,
             MessageState.QUEUED,
             [{"id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in again],
+            only_from=SUBMITTED,
         )
         outcomes = [o for o in outcomes if o.message_id in spent]
     step_each(
@@ -135,30 +139,32 @@ def _record_deferred(
     passed_on, waiting, given_up = [], [], []
     for ids in chunks(list(by_id)):
         for row in session.execute(
-            select(Message.id, Message.tried, Message.attempts, Message.urgency, Message.route_id, _bound())
+            select(Message.id, Message.tried, Message.attempts, Message.urgency, Message.route_id, bound())
             .outerjoin(Campaign, Campaign.id == Message.campaign_id)
             .where(Message.id.in_(ids))
         ):
             outcome = by_id[row.id]
             told = {"id": row.id, "code": outcome.code[:16], "reason": outcome.reason[:255]}
-            tried = {int(part) for part in row.tried.split(",") if part} | {trunk_id}
+            tried = tried_by(row.tried) | {trunk_id}
             attempts = row.attempts if outcome.counted else row.attempts - 1
-            left = others if routes is None or not row.route_id else routes.get(row.route_id, Turn()).others
-            if outcome.elsewhere and not row.bound and set(left) - tried:
+            left = NextTrunks(others, routes).of(row.route_id)
+            # What is only to be tried again later has had its chances here after some attempts.
+            elsewhere = outcome.elsewhere or (outcome.retry_after is not None and attempts >= MOST_RETRIES)
+            if elsewhere and not row.bound and left - tried:
                 # The round goes on with the next trunk: it counts when it is over.
-                listed = "," + ",".join(map(str, sorted(tried))) + ","
-                passed_on.append({**told, "tried": listed, "not_before": now, "attempts": row.attempts - 1})
+                passed_on.append({**told, "tried": listed(tried), "not_before": now, "attempts": row.attempts - 1})
             elif outcome.counted and attempts >= (1 if row.urgency >= NOW else retry.max_attempts):
                 given_up.append({**told, "settled_at": now, "attempts": attempts})
             else:
                 wait = _wait(outcome, attempts, retry)
                 waiting.append({**told, "tried": "", "not_before": now + wait, "attempts": attempts})
-    step_each(session, MessageState.QUEUED, passed_on)
-    step_each(session, MessageState.QUEUED, waiting)
+    step_each(session, MessageState.QUEUED, passed_on, only_from=SUBMITTED)
+    step_each(session, MessageState.QUEUED, waiting, only_from=SUBMITTED)
     step_each(session, MessageState.REFUSED, given_up)
 
 
-def _bound() -> Any:
+def bound() -> Any:
+    """The trunk that a message is bound to, by itself or by its campaign; for a join with Campaign."""
     return func.coalesce(Message.trunk_id, Campaign.trunk_id).label("bound")
 
 
@@ -175,12 +181,15 @@ def remote_key(remote_id: str) -> str:
 
 
 def _remote(remote_ids: tuple[str, ...]) -> dict[str, Any]:
-    first = remote_ids[0][:65] if remote_ids else None
+    first = (remote_ids[0][:65] if remote_ids else "") or None
     return {"remote_id": first, "remote_key": (remote_key(first) or None) if first else None}
 
 
 def _keep_segments(session: Session, outcomes: Iterable[Accepted | InDoubt]) -> None:
-    """The remote ids of the segments of long messages: each segment has a receipt of its own."""
+    """The remote ids of the segments of long messages: each segment has a receipt of its own.
+
+    One whose id is not known is kept with an empty key, which no receipt has: it is silent, but it is a segment.
+    """
     long = [o.message_id for o in outcomes if len(o.remote_ids) > 1]
     known = {i for ids in chunks(long) for i in session.scalars(select(Message.id).where(Message.id.in_(ids)))}
     segments = [
@@ -233,4 +242,4 @@ def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[
     """Queue again what this living daemon claimed for the trunk but never got: a commit failed on its way back."""
     held = session.scalars(select(Message.id).where(Message.daemon_id == daemon_id, Message.via_trunk_id == trunk_id))
     lost = [{"id": message_id} for message_id in held if message_id not in owed]
-    step_each(session, MessageState.QUEUED, lost)
+    step_each(session, MessageState.QUEUED, lost, only_from=SUBMITTED)

@@ -6,7 +6,7 @@ Whoever looks a route up locks it until his commit, so that none goes while a me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, SQLColumnExpression, bindparam, func, literal, or_, select, update
@@ -77,14 +77,18 @@ def route_of(session: Session, number: SQLColumnExpression[str]) -> SQLColumnExp
     return func.coalesce(*found, literal(0, Integer)) if found else literal(0, Integer)
 
 
-def reroute(session: Session) -> int:
-    """Routes have changed: what has not left gets its route anew. Returns how many messages go another way now."""
+def reroute(session: Session, only: Collection[int] | None = None) -> int:
+    """Routes have changed: what has not left gets its route anew. Returns how many messages go another way now.
+
+    `only`: these messages, which had left and are to be queued again.
+    """
     wanted = route_of(session, Message.number)
     submitted = Message.state == str(MessageState.SUBMITTED)  # it may be deferred, and queued again
+    concerned = or_(QUEUED, submitted) if only is None else Message.id.in_(only)
     bound = select(Campaign.id).where(Campaign.trunk_id.is_not(None))
     changed = session.execute(
         update(Message)
-        .where(or_(QUEUED, submitted), Message.trunk_id.is_(None))
+        .where(concerned, Message.trunk_id.is_(None))
         .where(or_(Message.campaign_id.is_(None), Message.campaign_id.not_in(bound)))
         .where(Message.route_id != wanted)
         .values(route_id=wanted),

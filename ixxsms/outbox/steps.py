@@ -17,23 +17,37 @@ _IN_ONE_STATEMENT = 500
 
 TABLE = cast(Table, Message.__table__)
 
+#: Whatever the table of states allows.
+ANY: frozenset[MessageState] = frozenset()
+
+SUBMITTED = frozenset({MessageState.SUBMITTED})
+
 # Literals, not parameters: SQLite uses a partial index only if it sees its very condition in the statement.
 QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
 PASSED_ON: ColumnElement[bool] = Message.tried > literal_column("''")
 
 
-def step_each(session: Session, target: MessageState, changes: list[dict[str, Any]], *same: tuple[str, str]) -> None:
+def step_each(
+    session: Session,
+    target: MessageState,
+    changes: list[dict[str, Any]],
+    *same: tuple[str, str],
+    only_from: frozenset[MessageState] = ANY,
+) -> None:
     """Bring each message (`id`) to the state, with its other values, if the table of states allows it.
 
-    `same`: what becomes the same for all, as SQL of our own.
+    `same`: what becomes the same for all, as SQL of our own. `only_from`: only those that are in one of these states.
+    Whoever queues again must say it: what has been accepted meanwhile would be sent twice.
     """
-    step = (("state", f"'{target}'"), ("daemon_id", "NULL"), *same)
-    update_each(session, TABLE, changes, fixed=step, guard=_guard(target))
+    assert only_from or target is not MessageState.QUEUED
+    doubt_number = "messages.number" if target is MessageState.IN_DOUBT else "NULL"
+    step = (("state", f"'{target}'"), ("daemon_id", "NULL"), ("doubt_number", doubt_number), *same)
+    update_each(session, TABLE, changes, fixed=step, guard=_guard(target, only_from))
 
 
 @cache
-def _guard(target: MessageState) -> Guard:
-    return Guard("state", tuple(words(sources(target))))
+def _guard(target: MessageState, only_from: frozenset[MessageState]) -> Guard:
+    return Guard("state", tuple(words((only_from or sources(target)) & sources(target))))
 
 
 def words(states: Iterable[MessageState]) -> list[str]:
@@ -42,3 +56,13 @@ def words(states: Iterable[MessageState]) -> list[str]:
 
 def chunks(ids: list[int]) -> Iterable[list[int]]:
     return (ids[at : at + _IN_ONE_STATEMENT] for at in range(0, len(ids), _IN_ONE_STATEMENT))
+
+
+def tried_by(tried: str) -> set[int]:
+    """The trunks in messages.tried."""
+    return {int(part) for part in tried.split(",") if part}
+
+
+def listed(trunk_ids: Iterable[int]) -> str:
+    """As messages.tried has them, so that each is found with a comma on both sides."""
+    return "," + ",".join(map(str, sorted(trunk_ids))) + ","

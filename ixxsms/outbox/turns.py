@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, literal_column, or_
 
@@ -37,6 +38,22 @@ class Turn:
     better: frozenset[int] = frozenset()
     others: frozenset[int] = frozenset()
     slots: tuple[int, int] | None = None
+
+
+class NextTrunks(NamedTuple):
+    """The other trunks that may take a trunk's messages now.
+
+    `routes`: how the trunk stands on its routes, for what has one; None: `others` are for every message.
+    """
+
+    others: Collection[int] = ()
+    routes: Mapping[int, Turn] | None = None
+
+    def of(self, route_id: int) -> set[int]:
+        """Those for a message of this route; 0 is no route."""
+        if self.routes is None or not route_id:
+            return set(self.others)
+        return set(self.routes.get(route_id, Turn()).others)
 
 
 def slot(message_id: int) -> int:

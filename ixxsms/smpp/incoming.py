@@ -28,11 +28,20 @@ _CODINGS = {
 }  # fmt: skip
 
 
-def event(message: Message, token: Any, trunk: Coding = Coding()) -> Receipt | Received:  # noqa: B008  it is frozen
-    """What this message is, from an SMSC to which the trunk writes like that. Never raises, whatever it holds."""
-    if receipt.is_receipt(message):
-        word = receipt.read(message)
-        return Receipt(word.remote_id, word.delivered, word.stat, word.err, address(message.source), token)
+_USUAL_TRUNK, _USUAL_RULES = Coding(), receipt.Rules()
+
+
+def event(
+    message: Message, token: Any, trunk: Coding = _USUAL_TRUNK, rules: receipt.Rules = _USUAL_RULES
+) -> Receipt | Received:
+    """What this message is, from an SMSC to which the trunk writes like that, by the trunk's rules of receipts.
+
+    Never raises, whatever it holds.
+    """
+    if receipt.is_receipt(message, rules):
+        word = receipt.read(message, rules)
+        number = word.number or address(message.source)
+        return Receipt(word.remote_id, word.delivered, word.stat, word.err, number, token)
     data, reference, part, parts = message.data, 0, 1, 1
     tables = ""
     if message.esm_class & UDHI:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from ixxsms.errors import BadInput
 from ixxsms.septets import LANGUAGES
-from ixxsms.smpp import coding, pdu, presets
+from ixxsms.smpp import coding, pdu, presets, status
 from ixxsms.smpp.coding import Alphabet, Long
-from ixxsms.smpp.status import parse_overrides
+from ixxsms.smpp.receipt import Base, Parts, Rules, check_pattern, parse_words
 
 
 class Option(NamedTuple):
@@ -104,7 +104,23 @@ def _tlvs(name: str, value: Any) -> str:
 
 
 def _errors(name: str, value: Any) -> str:
-    parse_overrides(str(value))
+    status.parse_overrides(str(value))
+    return str(value)
+
+
+def _provider(name: str, value: Any) -> str:
+    status.errors(str(value))
+    return str(value)
+
+
+def _pattern(name: str, value: Any) -> str:
+    if value:
+        check_pattern(str(value))
+    return str(value)
+
+
+def _receipt_words(name: str, value: Any) -> str:
+    parse_words(str(value))
     return str(value)
 
 
@@ -175,6 +191,21 @@ OPTIONS: dict[str, Option] = {
         "", _tlvs, "TLVs for every message: 0x1400=s:text,0x1401=z:text with a NUL,0x0204=h:00ff (hexadecimal)."
     ),
     "errors": Option("", _errors, "What this provider means by a code: 0x14=throttle,0x400=stop."),
+    "provider": Option("", _provider, f"Whose own error codes are understood: {', '.join(status.providers())}."),
+    "receipt_id_base": Option("auto", _choice(Base), f"How answer and receipt write an id: {', '.join(Base)}."),
+    "receipt_regex": Option(
+        "",
+        _pattern,
+        "The form of a receipt's text: a regular expression with the groups id, stat, and perhaps err, number.",
+    ),
+    "receipt_words": Option("", _receipt_words, "What words of a receipt mean: 00=delivered,05=failed,03=pending."),
+    "receipt_by_text": Option("no", _yes_or_no, "Whether an SMS that reads like a receipt is one: yes or no."),
+    "unknown_is_final": Option("yes", _yes_or_no, "Whether UNKNOWN in a receipt is a failure: yes or no."),
+    "parts_receipt": Option(
+        "all",
+        _choice(Parts),
+        "Which segments' receipts decide about a long message: all, last, first, any (the first that comes).",
+    ),
 }
 
 
@@ -205,3 +236,14 @@ def _check_alphabet(options: Mapping[str, Any]) -> None:
         )
     if options["data_coding"] == coding.UCS2:
         raise BadInput("The data_coding 8 announces UCS-2, not the default alphabet of an SMPP trunk.")
+
+
+def receipt_rules(options: Mapping[str, Any]) -> Rules:
+    """How the receipts of a trunk with these options are read."""
+    pattern = options["receipt_regex"]
+    return Rules(
+        check_pattern(pattern) if pattern else None,
+        parse_words(options["receipt_words"]),
+        options["unknown_is_final"],
+        options["receipt_by_text"],
+    )

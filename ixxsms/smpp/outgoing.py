@@ -7,13 +7,13 @@ waited for before the outcome is told. Must never know the link: it is told what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from smpplib import consts
 
 from ixxsms.errors import BadInput
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission, Warned
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Noted, Refused, Submission, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.coding import Coding, Template
@@ -73,7 +73,7 @@ class Outgoing:
         *,
         coding: Coding | None = None,
         plan: Plan | None = None,
-        overrides: dict[int, Class] | None = None,
+        errors: Mapping[int, Status] | None = None,
         throttle: Throttle | None = None,
     ) -> None:
         self.events: list[Event] = []
@@ -86,7 +86,7 @@ class Outgoing:
         # Campaigns send one text to many.
         self._template = lru_cache(maxsize=512)(self._coding.template)
         self._plan = plan or Plan()
-        self._overrides = overrides or {}
+        self._errors = errors or {}
         self._heads: dict[str, bytes] = {}
         self._flights: Window[_Flight] = Window()
         self._pending: deque[_Piece] = deque()
@@ -94,6 +94,7 @@ class Outgoing:
         self._throttle = throttle or Throttle()
         self._sequence = 0
         self._order = 0
+        self._misfits = 0  # answers in a row that say that the trunk itself is set up wrongly
 
     def next_sequence(self) -> int:
         self._sequence = self._sequence % pdu.MAX_SEQUENCE + 1
@@ -185,10 +186,11 @@ class Outgoing:
         if status == 0:
             message.ids[index] = pdu.parse_id(body)
             message.taken += 1
+            self._misfits = 0
             self._throttle.taken += 1
             if self._throttle.limited:
                 self._throttle.accepted(since)
-        elif not self._failed(message, index, look_up(status, self._overrides), since, now):
+        elif not self._failed(message, index, look_up(status, self._errors), since, now):
             return True
         message.open -= 1
         if not message.open:
@@ -198,10 +200,16 @@ class Outgoing:
     def _failed(self, message: _Message, index: int, status: Status, since: float, now: float) -> bool:
         """Note a refusal. False if the segment goes again, so that its answer is still to come."""
         if status.code in _TIMES_REFUSED and self._clear_validity(message, index, status):
+            self._note(status)
             return False
+        if status.in_a_row:
+            self._misfits += 1
+            if self._misfits >= status.in_a_row and self.trouble is None:
+                self.trouble = status._replace(klass=Class.STOP)
         if status.klass is Class.THROTTLE:
             self._throttle.refused(since, now)
             if not message.failure and not message.doubt:
+                self._note(status)
                 message.begun = len(message.pieces) > 1
                 self._again.append((message, index))
                 return False
@@ -210,6 +218,8 @@ class Outgoing:
         if message.failure is None:
             message.failure, message.failed = status, index
             self._drop_rest(message)
+        else:
+            self._note(status)
         return True
 
     def _clear_validity(self, message: _Message, index: int, status: Status) -> bool:
@@ -224,6 +234,9 @@ class Outgoing:
         message.begun = len(message.pieces) > 1
         self._again.append((message, index))
         return True
+
+    def _note(self, status: Status) -> None:
+        self.events.append(Noted(label(status.code), str(status)))
 
     def _requeue(self) -> None:
         """What goes again goes first, in its old order."""
@@ -281,7 +294,9 @@ class Outgoing:
     def _settle(self, message: _Message, lost: str = "") -> None:
         failure, count = message.failure, len(message.pieces)
         if message.doubt:
-            ids = tuple(filter(None, message.ids))
+            ids = tuple(message.ids) if count > 1 else ()
+            if failure is not None:
+                self._note(failure)
             where = f" ({message.taken} of {count} segments were accepted)" if count > 1 else ""
             self._outcome(InDoubt(message.message_id, message.doubt + where, ids))
         elif failure is not None:

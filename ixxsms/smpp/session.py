@@ -14,13 +14,14 @@ from enum import Enum
 from smpplib import consts
 
 from ixxsms.errors import ProtocolError
-from ixxsms.events import Event, Stopped, Submission
+from ixxsms.events import Event, Noted, Stopped, Submission
 from ixxsms.smpp import incoming, pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.backoff import Backoff
 from ixxsms.smpp.coding import Coding
 from ixxsms.smpp.outgoing import Outgoing
-from ixxsms.smpp.status import Class, Status, look_up
+from ixxsms.smpp.receipt import Rules
+from ixxsms.smpp.status import Class, Status, label, look_up
 from ixxsms.smpp.throttle import Throttle
 from ixxsms.smpp.timers import Due, Timers
 
@@ -65,7 +66,8 @@ class Settings:
     enquire_link: float = 30.0
     answer_timeout: float = 10.0
     plan: Plan = field(default_factory=Plan)
-    errors: dict[int, Class] = field(default_factory=dict)
+    errors: dict[int, Status] = field(default_factory=dict)
+    receipt_rules: Rules = field(default_factory=Rules)
     reconnect: tuple[float, float] = (1.0, 60.0)
 
 
@@ -122,7 +124,7 @@ class Session:
             settings.response_timeout,
             coding=settings.coding,
             plan=settings.plan,
-            overrides=settings.errors,
+            errors=settings.errors,
             throttle=throttle,
         )
         self._backoff = Backoff(*settings.reconnect)
@@ -287,7 +289,8 @@ class Session:
             self.out += pdu.answer(command, consts.SMPP_ESME_RX_P_APPN, sequence, b"")
             return
         token = Token(self._number, self._link, command, sequence)
-        self._outgoing.events.append(incoming.event(message, token, self._settings.coding))
+        settings = self._settings
+        self._outgoing.events.append(incoming.event(message, token, settings.coding, settings.receipt_rules))
 
     def _bind_answered(self, code: int, now: float) -> None:
         if self.state is not State.BINDING or self.over:
@@ -300,7 +303,8 @@ class Session:
             account.backoff.reset()
             self._timers.bound(now)
             return
-        status = look_up(code)
+        status = look_up(code, self._settings.errors)
+        self._outgoing.events.append(Noted(label(code), str(status)))
         self.over = f"The SMSC refuses the login: {status}."
         # After a cut the old session may live on at the SMSC for a while, and some say 'bind failed' to that.
         if code not in LOGIN_ERRORS or (code == consts.SMPP_ESME_RBINDFAIL and account.ever_bound):

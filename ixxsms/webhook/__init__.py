@@ -22,7 +22,7 @@ from ixxsms.drivers.base import TrunkConfig
 from ixxsms.drivers.webhook import PATH, Call, token
 from ixxsms.errors import BadInput, DatabaseError, Error
 from ixxsms.events import Receipt, Received
-from ixxsms.sender import driver_config
+from ixxsms.sender import driver_config, next_trunks
 from ixxsms.webhook.server import Answer, Asked, Server
 
 __all__ = ["serve"]
@@ -191,9 +191,10 @@ class Webhook:
         try:
             with self._database.write() as session:
                 now = time.time()
+                next_ones = next_trunks(session, self._config.heartbeat_seconds)
                 for told in batch:
                     heard = [event for event in told.events if isinstance(event, Receipt)]
-                    receipts.store(session, told.trunk_id, heard, now)
+                    receipts.store(session, told.trunk_id, heard, now, next_ones)
                     for event in told.events:
                         if isinstance(event, Received) and repeats.is_new(session, told.trunk_id, event.token, now):
                             inbox.store(session, told.trunk_id, [event], now)

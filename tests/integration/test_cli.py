@@ -17,6 +17,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,9 @@ import pytest
 from http_api import Api, Said
 
 import ixxsms as package
+from ixxsms import codes, outbox, receipts, trunks
 from ixxsms.cli import main
+from ixxsms.events import InDoubt, Receipt
 from ixxsms.testing import FakeSMSC
 
 PROGRAM = (sys.executable, "-m", "ixxsms")
@@ -760,3 +763,80 @@ def test_a_broken_configuration_is_one_sentence(program, home, monkeypatch):
 
 def test_the_version(program):
     assert program.done("--version") == f"ixxsms {package.__version__}\n"
+
+
+# -- errors, receipts, messages in doubt -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubtful(ready, home):
+    """Twelve messages in doubt through the trunk p; their ids."""
+    ready.done("trunk", "add", "p", "--kind", "smpp", "--host", "127.0.0.1", "--inactive")
+    for n in range(12):
+        ready.done("send", f"6000000{n:02}", "hola", "--queue")
+    with package.open() as pbx:
+        trunk_id = pbx.trunks.get("p").id
+        with pbx.database.write() as session:
+            claimed = outbox.claim(session, trunk_id, 1, [outbox.Source()], room=100, better=(), now=time.time())
+            events = [InDoubt(message.id, "the link was lost") for message in claimed]
+            retry = outbox.Retry(max_attempts=5, first_wait=30.0)
+            outbox.record(session, trunk_id, events, now=time.time(), retry=retry)
+        return [message.id for message in claimed]
+
+
+def test_messages_in_doubt_are_shown_with_their_ids_and_resolved(ready, doubtful):
+    assert [row["id"] for row in ready.json("outbox", "doubt")] == doubtful
+    table = ready.done("outbox", "doubt", "--limit", "2", "--trunk", "p")
+    assert f"{doubtful[0]}  34600000000  in_doubt" in table and "10 more" in table
+    first, second, third = map(str, doubtful[:3])
+    assert ready.done("outbox", "resolve", first, "--as", "sent") == "1 message in doubt resolved as sent.\n"
+    assert ready.json("outbox", "resolve", second, third, "--as", "resend") == {
+        "as": "resend",
+        "resolved": 2,
+        "opted_out": 0,
+    }
+    assert (
+        ready.done("outbox", "resolve", "--trunk", "p", "--as", "failed") == "9 messages in doubt resolved as failed.\n"
+    )
+    states = {row["id"]: row["state"] for row in ready.json("outbox")}
+    assert [states[message_id] for message_id in doubtful] == ["accepted", "queued", "queued", *["refused"] * 9]
+    assert ready.json("outbox", "doubt") == []
+
+
+def test_many_messages_are_resolved_only_after_a_question(ready, doubtful):
+    assert "12 messages would be settled; say --yes" in ready.refused("outbox", "resolve", "--all", "--as", "sent")
+    assert len(ready.json("outbox", "doubt")) == 12
+    assert "12 messages" in ready.done("outbox", "resolve", "--all", "--as", "sent", "--yes")
+
+
+def test_what_cannot_be_resolved_is_refused_as_a_whole(ready, doubtful):
+    assert "Say which" in ready.refused("outbox", "resolve", "--as", "sent")
+    assert "Not in doubt: 4711" in ready.refused("outbox", "resolve", str(doubtful[0]), "4711", "--as", "sent")
+    assert "sent, failed, resend" in ready.refused("outbox", "resolve", str(doubtful[0]), "--as", "perhaps")
+    assert "no campaign" in ready.refused("outbox", "resolve", "--campaign", "nobody", "--as", "sent")
+    assert len(ready.json("outbox", "doubt")) == 12
+
+
+def test_error_codes_are_shown_changed_and_reset(ready):
+    ready.done("trunk", "add", "p", "--kind", "smpp", "--host", "127.0.0.1", "--receipt-failover")
+    assert ready.json("trunk", "show", "p")["receipt_failover"] is True
+    ready.done("trunk", "edit", "p", "--no-receipt-failover")
+    assert ready.json("trunk", "show", "p")["receipt_failover"] is False
+    table = ready.done("trunk", "errors", "p", "--set", "0x14=throttle", "--provider", "hollatags")
+    assert re.search(r"^0x14 +throttle +trunk", table, re.M) and re.search(r"^0x0401 +stop +hollatags", table, re.M)
+    with package.open() as pbx, pbx.database.write() as session:
+        codes.note(session, trunks.get(session, "p").id, [("0x58", "too fast")] * 2, time.time())
+    (seen,) = ready.json("trunk", "errors", "p", "--seen", "--reset")
+    assert (seen["code"], seen["class"], seen["from"], seen["count"]) == ("0x58", "throttle", "default", 2)
+    assert "0x14=throttle" in ready.refused("trunk", "errors", "p", "--set", "0x14=never")
+    assert re.search(r"^0x14 +retry +default", ready.done("trunk", "errors", "p", "--provider", ""), re.M)
+
+
+def test_receipts_that_found_no_message_are_shown(ready):
+    ready.done("trunk", "add", "p", "--kind", "smpp", "--host", "127.0.0.1")
+    with package.open() as pbx, pbx.database.write() as session:
+        heard = [Receipt("39f9", False, "UNDELIV", "27", "34600000001")]
+        receipts.store(session, trunks.get(session, "p").id, heard, time.time())
+    (row,) = ready.json("receipts", "unmatched", "--trunk", "p")
+    assert (row["trunk"], row["remote_id"], row["delivered"], row["code"]) == ("p", "39f9", False, "27")
+    assert "p      39f9       34600000001  failed  UNDELIV 27" in ready.done("receipts", "unmatched")

@@ -13,7 +13,7 @@ from smpp_trunks import Make, drivers, message, send, session_of, until
 
 from ixxsms.drivers.base import Link
 from ixxsms.drivers.smpp_link import READ_OCTETS, UNWRITTEN_OCTETS
-from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Refused, Stopped, Warned
+from ixxsms.events import Accepted, Deferred, InDoubt, Noted, Receipt, Received, Refused, Stopped, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.receipt import remote_id_keys
 from ixxsms.testing import FakeSMSC, Submitted
@@ -90,7 +90,7 @@ def as_message(taken: Submitted) -> pdu.Message:
 def test_an_smsc_that_refuses_the_validity_gets_the_messages_without_it(driver: Make) -> None:
     with FakeSMSC(receipts=False, errors={"34": 0x62}) as smsc:
         opened = driver(smsc.port, validity="24h")
-        assert [type(event) for event in send(opened, [message(1)])] == [Warned, Deferred]
+        assert [type(event) for event in send(opened, [message(1)])] == [Warned, Noted, Deferred]
         assert smsc.submits == 2
         smsc.errors.clear()
         assert [type(event) for event in send(opened, [message(1)])] == [Accepted]
@@ -140,7 +140,9 @@ def test_a_wrong_password_says_why_and_is_not_tried_for_ever(driver: Make) -> No
         until(opened, lambda _: opened.link is Link.DOWN)
         assert opened.why == "The SMSC refuses the login: the password is wrong (RINVPASWD, 0x0E)."
         events = until(opened, lambda _: opened.link is Link.STOPPED)
-        assert events == [Stopped("the SMSC refuses the login: the password is wrong (RINVPASWD, 0x0E)")]
+        reason = "the password is wrong (RINVPASWD, 0x0E)"
+        assert events[-1] == Stopped(f"the SMSC refuses the login: {reason}")
+        assert set(events[:-1]) == {Noted("0x0E", reason)}
         assert opened.poll(0.4) == []
         assert [login.status for login in smsc.logins] == [0x0E] * 3
 
@@ -230,8 +232,10 @@ def test_throttling_slows_down_and_loses_nothing(driver: Make, monkeypatch: pyte
     with FakeSMSC(throttle_every=10, receipts=False) as smsc:
         opened = driver(smsc.port, window=10)
         events = send(opened, [message(number) for number in range(100)])
-        assert Counter(event.message_id for event in events) == Counter(range(100))  # type: ignore[union-attr]
-        assert {type(event) for event in events} == {Accepted}
+        accepted = [event.message_id for event in events if isinstance(event, Accepted)]
+        assert Counter(accepted) == Counter(range(100))
+        throttled = [event.code for event in events if isinstance(event, Noted)]
+        assert throttled == ["0x58"] * smsc.refused
         assert smsc.refused >= 10
         assert len(smsc.received) == 100
 

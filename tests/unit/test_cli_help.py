@@ -56,6 +56,10 @@ PROMISED = {
     **dict.fromkeys(["campaign stop", "campaign resume", "campaign delete"], ""),
     "send": "--trunk --sender-id --queue",
     "outbox": "--state --limit",
+    "outbox doubt": "--campaign --trunk --limit",
+    "outbox resolve": "--as --campaign --trunk --all --yes",
+    "receipts unmatched": "--trunk --limit",
+    "trunk errors": "--set --provider --reset --seen",
     "status": "",
     "fake-smsc": "--port --host --latency-ms --receipts --no-receipts --record --tls --certificate --key --account"
     " --refuse-bind --max-binds --jitter-ms --shuffle --error --throttle-every --throttle-over --throttle-code"
@@ -78,7 +82,7 @@ def commands():
     def walk(command, words):
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, [*words, name])
-        if not hasattr(command, "commands"):
+        if not hasattr(command, "commands") or (words and command.invoke_without_command):
             found[" ".join(words)] = command
 
     walk(typer.main.get_command(app), [])

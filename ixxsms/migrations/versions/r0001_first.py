@@ -208,6 +208,7 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
     )
+    op.create_index(op.f("ix_unmatched_receipts_received_at"), "unmatched_receipts", ["received_at"], unique=False)
     op.create_index(op.f("ix_unmatched_receipts_remote_key"), "unmatched_receipts", ["remote_key"], unique=False)
     op.create_table(
         "campaigns",
@@ -515,6 +516,7 @@ def downgrade() -> None:
     op.drop_table("harvest_marks")
     op.drop_table("campaigns")
     op.drop_index(op.f("ix_unmatched_receipts_remote_key"), table_name="unmatched_receipts")
+    op.drop_index(op.f("ix_unmatched_receipts_received_at"), table_name="unmatched_receipts")
     op.drop_table("unmatched_receipts")
     op.drop_table("trunks")
     op.drop_table("trunk_usage")

@@ -104,13 +104,13 @@ def test_a_status_is_shown_with_its_meaning_name_and_code() -> None:
 
 
 def test_a_trunk_may_say_what_its_provider_means() -> None:
-    overrides = status.parse_overrides("0x14=throttle, 0x40B=stop")
-    assert status.look_up(0x14, overrides).klass is Class.THROTTLE
-    assert status.look_up(0x40B, overrides).klass is Class.STOP
-    assert status.look_up(0x0B, overrides).klass is Class.PERMANENT
+    known = status.errors(overrides="0x14=throttle, 0x40B=stop")
+    assert status.look_up(0x14, known).klass is Class.THROTTLE
+    assert status.look_up(0x40B, known).klass is Class.STOP
+    assert status.look_up(0x0B, known).klass is Class.PERMANENT
 
 
-@pytest.mark.parametrize("text", ["0x14", "0x14=never", "x=stop", "=stop"])
+@pytest.mark.parametrize("text", ["0x14", "0x14=never", "x=stop", "=stop", "0=stop", "0x100000000=stop"])
 def test_a_class_that_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="0x14=throttle"):
         status.parse_overrides(text)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ixxsms import text as gsm
-from ixxsms.events import Accepted, Deferred, InDoubt, Refused, Warned
+from ixxsms.events import Accepted, Deferred, InDoubt, Noted, Refused, Stopped, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.coding import Coding, Long, Validity
 
@@ -113,9 +113,9 @@ def test_an_answer_that_nothing_waits_for_is_let_go(talk: Make, message: Make) -
 
 
 def test_a_trunks_own_meaning_of_a_code_goes_first(talk: Make, message: Make) -> None:
-    from ixxsms.smpp.status import parse_overrides
+    from ixxsms.smpp import status
 
-    talk = talk(errors=parse_overrides("0x0B=next"))
+    talk = talk(errors=status.errors(overrides="0x0B=next"))
     (frame,) = talk.submit(message(1))
     (event,) = talk.answer(frame, 0x0B)
     assert isinstance(event, Deferred)
@@ -126,9 +126,10 @@ def test_a_long_message_of_which_nothing_was_taken_may_go_elsewhere(status: int,
     talk = talk()
     frames = talk.submit(message(1, LONG))
     assert talk.answer(frames[0], status) == []
-    assert talk.answer(frames[1], status) == []
-    (event,) = talk.answer(frames[2], status)
+    (noted,) = talk.answer(frames[1], status)
+    event, again = talk.answer(frames[2], status)[::-1]
     assert isinstance(event, Deferred)
+    assert again == noted == Noted(event.code, event.reason.removeprefix("segment 1 of 3 refused: "))
     assert event.reason.startswith("segment 1 of 3 refused: ")
 
 
@@ -172,8 +173,9 @@ def test_a_text_of_more_than_255_segments_is_refused(talk: Make, message: Make) 
 def test_throttling_pauses_the_trunk_and_the_segment_goes_first_again(talk: Make, message: Make) -> None:
     talk = talk(window=2)
     frames = talk.submit(message(1), message(2), message(3))
-    assert talk.answer(frames[0], 0x58) == []
-    assert talk.answer(frames[1], 0x58) == []
+    throttled = Noted("0x58", "messages come too fast (RTHROTTLED, 0x58)")
+    assert talk.answer(frames[0], 0x58) == [throttled]
+    assert talk.answer(frames[1], 0x58) == [throttled]
     assert talk.session.room() == 0
     assert talk.frames() == []
     assert talk.session.next_deadline() == talk.now + 1.0
@@ -260,7 +262,9 @@ def test_a_long_message_in_doubt_keeps_the_ids_that_came(talk: Make, message: Ma
     frames = talk.submit(message(1, LONG))
     talk.answer(frames[1], message_id="b")
     (event,) = talk.tick(30.0)
-    assert event == InDoubt(1, "The SMSC did not answer within 30 seconds. (1 of 3 segments were accepted)", ("b",))
+    assert event == InDoubt(
+        1, "The SMSC did not answer within 30 seconds. (1 of 3 segments were accepted)", ("", "b", "")
+    )
 
 
 def test_a_loss_leaves_in_doubt_what_was_written_and_hands_back_what_was_not(talk: Make, message: Make) -> None:
@@ -293,14 +297,14 @@ def test_a_long_message_is_in_doubt_as_a_whole_if_any_of_it_left(talk: Make, mes
     talk = talk(window=1)
     talk.submit(message(1, LONG))
     (event,) = talk.lose("gone")
-    assert event == InDoubt(1, "gone (0 of 3 segments were accepted)")
+    assert event == InDoubt(1, "gone (0 of 3 segments were accepted)", ("", "", ""))
 
 
 def test_a_long_message_between_two_segments_is_in_doubt_with_its_ids(talk: Make, message: Make) -> None:
     talk = talk(window=1)
     (frame,) = talk.submit(message(1, LONG))
     talk.answer(frame, message_id="a")  # the second is put into the buffer, but not written
-    assert talk.lose("gone") == [InDoubt(1, "gone (1 of 3 segments were accepted)", ("a",))]
+    assert talk.lose("gone") == [InDoubt(1, "gone (1 of 3 segments were accepted)", ("a", "", ""))]
 
 
 def test_a_loss_while_throttled_hands_everything_back(talk: Make, message: Make) -> None:
@@ -337,7 +341,7 @@ def test_a_pause_wakes_nobody_once_the_trunk_unbinds(talk: Make, message: Make) 
     talk.tick(0.5)
     assert talk.frames()[0][0] == pdu.UNBIND
     assert talk.session.next_deadline() == talk.now + 10.0
-    assert talk.lose("gone") == [InDoubt(1, "gone (2 of 3 segments were accepted)", ("a", "c"))]
+    assert talk.lose("gone") == [InDoubt(1, "gone (2 of 3 segments were accepted)", ("a", "", "c"))]
 
 
 def test_what_was_throttled_is_handed_back_when_the_trunk_leaves(talk: Make, message: Make) -> None:
@@ -374,6 +378,7 @@ WITHOUT_IT = Warned(
     "the SMSC refuses the validity period, so messages go without one: "
     "the validity period is invalid (RINVEXPIRY, 0x62)"
 )
+COUNTED = Noted("0x62", "the validity period is invalid (RINVEXPIRY, 0x62)")
 
 
 def validity_of(frame: pdu.Frame) -> bytes:
@@ -394,8 +399,9 @@ def test_every_submit_sm_carries_the_validity_of_the_trunk(talk: Make, message: 
 def test_a_refused_validity_is_cleared_and_the_message_goes_once_more(status: int, talk: Make, message: Make) -> None:
     talk = talk(coding=WEEK)
     (frame,) = talk.submit(message(1))
-    (warning,) = talk.answer(frame, status)
+    warning, noted = talk.answer(frame, status)
     assert isinstance(warning, Warned)
+    assert isinstance(noted, Noted)
     (again,) = talk.frames()
     assert validity_of(again) == b""
     assert again[3] == frame[3].replace(b"000007000000000R", b"")
@@ -406,8 +412,8 @@ def test_a_refused_validity_is_cleared_and_the_message_goes_once_more(status: in
 def test_after_one_refusal_all_go_without_a_validity_and_one_warning_is_enough(talk: Make, message: Make) -> None:
     talk = talk(coding=WEEK)
     frames = talk.submit(message(1), message(2))
-    assert talk.answer(frames[0], 0x62) == [WITHOUT_IT]
-    assert talk.answer(frames[1], 0x62) == []
+    assert talk.answer(frames[0], 0x62) == [WITHOUT_IT, COUNTED]
+    assert talk.answer(frames[1], 0x62) == [COUNTED]
     frames = [*talk.frames(), *talk.submit(message(3))]
     assert [validity_of(frame) for frame in frames] == [b"", b"", b""]
     assert [type(event) for frame in frames for event in talk.answer(frame)] == [Accepted] * 3
@@ -430,7 +436,7 @@ def test_each_segment_of_a_long_message_goes_again_in_its_order(talk: Make, mess
     frames = talk.submit(message(1, LONG))
     talk.answer(frames[0], message_id="a")
     refusals = b"".join(pdu.answer(frame[0], 0x62, frame[2]) for frame in (frames[2], frames[1]))
-    assert talk.say(refusals) == [WITHOUT_IT]
+    assert talk.say(refusals) == [WITHOUT_IT, COUNTED, COUNTED]
     again = talk.frames()
     assert [frame[3] for frame in again] == [frame[3].replace(b"000007000000000R", b"") for frame in frames[1:]]
     talk.answer(again[0], message_id="b")
@@ -442,3 +448,37 @@ def test_a_message_that_is_to_go_without_its_validity_is_handed_back_at_a_loss(t
     (frame,) = talk.submit(message(1))
     talk.session.receive(pdu.answer(frame[0], 0x62, frame[2]), talk.now)
     assert talk.lose("gone") == [Deferred(1, "gone", elsewhere=True, counted=False)]
+
+
+def test_an_error_before_a_loss_is_counted_though_the_message_is_in_doubt(talk: Make, message: Make) -> None:
+    talk = talk()
+    frames = talk.submit(message(1, LONG))
+    talk.answer(frames[0], message_id="a")
+    assert talk.answer(frames[1], 0x45) == []
+    noted, outcome = talk.lose("gone")
+    assert noted == Noted("0x45", "the submission failed (RSUBMITFAIL, 0x45)")
+    assert outcome == InDoubt(1, "gone (1 of 3 segments were accepted)", ("a", "", ""))
+
+
+def refuse(talk: Any, message: Make, count: int) -> list[Any]:
+    """What comes of so many messages whose sender id is refused."""
+    events = []
+    for n in range(count):
+        (frame,) = talk.submit(message(n + 1))
+        events += talk.answer(frame, 0x0A)
+    return events
+
+
+def test_a_trunk_whose_every_message_has_a_wrong_sender_id_stops(talk: Make, message: Make) -> None:
+    talk = talk()
+    assert not [event for event in refuse(talk, message, 99) if isinstance(event, Stopped)]
+    (stopped,) = [event for event in refuse(talk, message, 1) if isinstance(event, Stopped)]
+    assert stopped.reason == "the SMSC refuses every message: the sender id is not allowed (RINVSRCADR, 0x0A)"
+
+
+def test_one_accepted_message_tells_that_the_trunk_is_set_up_well(talk: Make, message: Make) -> None:
+    talk = talk()
+    refuse(talk, message, 99)
+    (frame,) = talk.submit(message(1))
+    talk.answer(frame)
+    assert not [event for event in refuse(talk, message, 99) if isinstance(event, Stopped)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from smpplib import consts
 
-from ixxsms.events import Accepted, Received, Stopped
+from ixxsms.events import Accepted, Noted, Received, Stopped
 from ixxsms.smpp import address, pdu, smsc_pdus
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.options import VERSIONS, check_options
@@ -55,7 +55,8 @@ def test_a_provider_that_still_holds_the_old_session_is_waited_for_and_never_giv
     talk = unbound()
     waits = []
     for _ in range(20):
-        assert talk.bind(consts.SMPP_ESME_RALYBND) == []
+        (noted,) = talk.bind(consts.SMPP_ESME_RALYBND)
+        assert noted == Noted("0x05", "the link is bound already (RALYBND, 0x05)")
         talk.lose()
         waits.append(talk.session.retry_in)
     assert waits[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -148,7 +149,7 @@ def test_refusals_are_counted_for_the_account_and_not_for_each_bind() -> None:
     account = Account()
     sessions = [Session(Settings("user", "wrong"), account, Throttle(), number) for number in range(3)]
     events = [event for session in sessions for event in refuse(session, consts.SMPP_ESME_RINVPASWD)]
-    assert [type(event) for event in events] == [Stopped]
+    assert [type(event) for event in events] == [Noted, Noted, Noted, Stopped]
     assert [bool(session.stopped) for session in sessions] == [False, False, True]
 
 
@@ -156,7 +157,7 @@ def test_one_bind_too_many_rests_while_the_others_go_on() -> None:
     account = Account()
     _, second = bound_and_not(account)
     for _ in range(5):
-        assert refuse(second, consts.SMPP_ESME_RINVPASWD) == []
+        assert [type(event) for event in refuse(second, consts.SMPP_ESME_RINVPASWD)] == [Noted]
         assert second.retry_in == LOGIN_REST
     assert not second.stopped
     assert account.proven

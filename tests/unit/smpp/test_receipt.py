@@ -42,7 +42,7 @@ def message(text: bytes = b"", esm_class: int = 4, coding: int = 0, **tlvs: byte
     ],
 )  # fmt: skip
 def test_the_text_of_a_receipt_is_read(text: str, word: tuple[str, bool | None, str, str]) -> None:
-    assert tuple(receipt.read(message(text.encode()))) == word
+    assert receipt.read(message(text.encode()))[:4] == word
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_the_text_of_a_receipt_is_read(text: str, word: tuple[str, bool | None, 
 )  # fmt: skip
 def test_the_state_of_the_tlv_is_read(state: int, delivered: bool | None, stat: str) -> None:
     word = receipt.read(message(id=b"39f9\0", state=bytes([state]), error=b"\x03\x00\x1b"))
-    assert tuple(word) == ("39f9", delivered, stat, "27")
+    assert word[:4] == ("39f9", delivered, stat, "27")
 
 
 def test_the_tlvs_go_before_the_text_and_the_text_fills_what_they_lack() -> None:
     word = receipt.read(message(b"id:8 stat:UNDELIV err:011", id=b"7\0", state=b"\x02"))
-    assert tuple(word) == ("7", True, "DELIVRD", "011")
+    assert word[:4] == ("7", True, "DELIVRD", "011")
     word = receipt.read(message(b"id:8 stat:DELIVRD err:000", state=b""))
-    assert tuple(word) == ("8", True, "DELIVRD", "000")
+    assert word[:4] == ("8", True, "DELIVRD", "000")
 
 
 @pytest.mark.parametrize(
