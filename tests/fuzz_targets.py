@@ -9,10 +9,16 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 
+from sqlalchemy import Engine, StaticPool, create_engine, select
+from sqlalchemy.orm import Session as Orm
+
+from ixxsms import inbox
 from ixxsms import text as gsm
 from ixxsms.errors import ProtocolError
 from ixxsms.events import Receipt, Received, Submission
+from ixxsms.models import Base, IncomingPart
 from ixxsms.smpp import incoming, pdu, receipt, smsc, smsc_pdus
 from ixxsms.smpp.faults import Dates, ReceiptFormat
 from ixxsms.smpp.session import Session, Settings, State
@@ -168,6 +174,45 @@ def user_data(data: bytes) -> None:
         assert len(incoming.decode(data, coding)) <= 2 * len(data) + 2
 
 
+@cache
+def _database() -> Engine:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    return engine
+
+
+def reassembly(data: bytes) -> None:
+    """Parts with any numbers, references and octets: no more is kept than came, and in the end nothing is."""
+    sound, received = len(data), []
+    while len(data) >= 6:
+        flags, reference, total, number, coding, length = data[:6]
+        body, data = data[6 : 6 + (length & 31)], data[6 + (length & 31) :]
+        source, to = b"3460000000%d" % (flags & 3), b"2345"
+        if flags & 4:
+            header, tlvs = bytes((5, 0, 3, reference & 3, total & 7, number & 7)), {}
+        else:
+            fields = (reference & 3).to_bytes(2, "big"), bytes((total & 7,)), bytes((number & 7,))
+            tags = pdu.TLV_SAR_REFERENCE, pdu.TLV_SAR_TOTAL, pdu.TLV_SAR_NUMBER
+            header, tlvs = b"", dict(zip(tags, fields, strict=True))
+        made = pdu.Message(1, 1, source, 1, 1, to, pdu.UDHI if header else 0, 0, coding, header + body, tlvs)
+        received.append(incoming.event(made, None))
+    with Orm(_database()) as store:
+        whole, now = [], 1.8e9
+        for at in range(0, len(received), 3):
+            now += 100.0
+            whole += inbox.store(store, 1, received[at : at + 3], now)
+        kept = store.execute(select(IncomingPart.octets).where(IncomingPart.part > 0)).scalars().all()
+        assert len(kept) + len(whole) <= len(received)
+        assert sum(map(len, kept)) <= 2 * sound
+        while given_up := inbox.give_up(store, now + 1e6):
+            whole += given_up
+        assert not store.execute(select(IncomingPart.octets).where(IncomingPart.part > 0)).first()
+        assert len(whole) <= len(received)
+        # Octets that are no text are shown in hexadecimal, and a gap where parts are missing.
+        assert sum(len(sms.text) for sms in whole) <= 2 * sound + len(whole) * 8 * 5
+        store.rollback()
+
+
 def fake_smsc(data: bytes) -> None:
     """The other side is as safe: it stands on people's loopback."""
     for stream in (data, framed(data)):
@@ -185,5 +230,5 @@ def fake_smsc(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (frames, session, message, receipt_text, user_data, fake_smsc)
+    target.__name__: target for target in (frames, session, message, receipt_text, user_data, reassembly, fake_smsc)
 }
