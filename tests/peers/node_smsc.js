@@ -11,7 +11,8 @@ const links = new Set();
 const throttled = new Set();
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
 
-// The package hands out texts that it has decoded by itself; the octets are kept beside them.
+// The package hands out texts that it has decoded by itself; the octets are kept beside them, those of a
+// message_payload instead of those of the short_message, which is read before.
 const octets = new WeakMap();
 const decode = smpp.filters.message.decode;
 smpp.filters.message.decode = function (value, skipHeader) {
@@ -25,6 +26,7 @@ function login(session, pdu) {
   else if (pdu.password !== process.env.PEER_PASSWORD) status = smpp.ESME_RINVPASWD;
   say({ event: 'bind', command: pdu.command, user: pdu.system_id, status });
   session.bound = status === 0;
+  session.receives = pdu.command !== 'bind_transmitter';
   if (session.bound) links.add(session);
   session.send(pdu.response(status ? { command_status: status } : { system_id: 'node' }));
 }
@@ -54,10 +56,13 @@ function submit(session, pdu) {
     destination: pdu.destination_addr, dest_ton: pdu.dest_addr_ton, dest_npi: pdu.dest_addr_npi,
     data_coding: pdu.data_coding, esm_class: pdu.esm_class, registered_delivery: pdu.registered_delivery,
     short_message: octets.get(pdu).toString('hex'), text: String(pdu.short_message.message),
+    sar: [pdu.sar_msg_ref_num, pdu.sar_segment_seqnum, pdu.sar_total_segments].filter((field) => field !== undefined),
   });
   session.send(pdu.response({ message_id: id }));
-  if (pdu.registered_delivery & 1) report(session, pdu, id, number);
+  if (pdu.registered_delivery & 1) report(receiver(session), pdu, id, number);
 }
+
+const receiver = (session) => (session && session.receives ? session : [...links].find((link) => link.receives));
 
 function report(session, pdu, id, number) {
   const date = new Date().toISOString().replace(/\D/g, '').slice(2, 12);
@@ -115,6 +120,6 @@ server.listen(Number(process.env.PEER_PORT), '127.0.0.1', () =>
 readline.createInterface({ input: process.stdin })
   .on('line', (line) => {
     const order = JSON.parse(line);
-    orders[order.do]([...links][0], order);
+    orders[order.do](receiver(), order);
   })
   .on('close', () => process.exit(0));

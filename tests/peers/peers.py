@@ -65,7 +65,8 @@ class Peer:
 
     def messages(self) -> list[dict[str, Any]]:
         """One for each submit_sm: source_addr, source_ton, source_npi, destination, dest_ton, dest_npi, data_coding,
-        esm_class, registered_delivery, short_message (octets in hexadecimal), id."""
+        esm_class, registered_delivery, short_message (octets in hexadecimal, or those of the message_payload), sar
+        (reference, number and total, or nothing), id."""
         return self.of("submit_sm")
 
     def texts(self) -> list[tuple[str, str, str]]:
@@ -113,13 +114,16 @@ def whole_texts(messages: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     parts: dict[tuple[str, str, int], dict[int, bytes]] = {}
     for message in messages:
         source, destination = message["source_addr"], message["destination"]
-        octets = bytes.fromhex(message["short_message"])
+        octets, place = bytes.fromhex(message["short_message"]), message["sar"]
         if message["esm_class"] & 0x40:
             concat, octets = text.split_udh(octets)
             assert concat is not None
-            heap = parts.setdefault((source, destination, concat.reference), {})
-            heap[concat.number] = octets
-            if len(heap) < concat.total:
+            place = [concat.reference, concat.number, concat.total]
+        if place:
+            reference, number, total = place
+            heap = parts.setdefault((source, destination, reference), {})
+            heap[number] = octets
+            if len(heap) < total:
                 continue
             octets = b"".join(heap[number] for number in sorted(heap))
         decode = text.decode_ucs2 if message["data_coding"] == 8 else text.decode_gsm

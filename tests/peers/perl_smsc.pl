@@ -18,6 +18,7 @@ my $reference = 0;
 my %throttled;
 my %waiting;                      # link and sequence number of a receipt -> the id that it reports
 my %bound;                        # the links with a login
+my %receives;                     # those of them that may be sent something
 my %bind = (1 => 'bind_receiver', 2 => 'bind_transmitter', 9 => 'bind_transceiver');
 
 sub say_event { print $json->encode({@_}) . "\n"; }
@@ -30,7 +31,9 @@ sub login {
     say_event(event => 'bind', command => $name, user => $pdu->{system_id}, status => $status);
     my $answer = "${name}_resp";
     $link->$answer(system_id => 'perl', status => $status, seq => $pdu->{seq});
-    $bound{$link} = $link unless $status;
+    return if $status;
+    $bound{$link} = $link;
+    $receives{$link} = $link if $name ne 'bind_transmitter';
 }
 
 sub refusal {
@@ -55,10 +58,18 @@ sub submit {
         source_addr => $pdu->{source_addr}, source_ton => $pdu->{source_addr_ton}, source_npi => $pdu->{source_addr_npi},
         destination => $pdu->{destination_addr}, dest_ton => $pdu->{dest_addr_ton}, dest_npi => $pdu->{dest_addr_npi},
         data_coding => $pdu->{data_coding}, esm_class => $pdu->{esm_class},
-        registered_delivery => $pdu->{registered_delivery}, short_message => unpack('H*', $pdu->{short_message}),
+        registered_delivery => $pdu->{registered_delivery},
+        short_message => unpack('H*', $pdu->{message_payload} // $pdu->{short_message}),
+        sar => [map { defined ? hex unpack 'H*', $_ : () } @$pdu{qw(sar_msg_ref_num sar_segment_seqnum sar_total_segments)}],
     );
     $link->submit_sm_resp(message_id => $id, seq => $pdu->{seq});
-    report($link, $pdu, $id, $number) if $pdu->{registered_delivery} & 1;
+    report(receiver($link), $pdu, $id, $number) if $pdu->{registered_delivery} & 1;
+}
+
+sub receiver {
+    my ($link) = @_;
+    return $link if $link && $receives{$link};
+    return (values %receives)[0];
 }
 
 sub report {
@@ -97,7 +108,7 @@ sub deliver {
 
 sub obey {
     my ($order) = @_;
-    my ($link) = values %bound;
+    my $link = receiver();
     if    ($order->{do} eq 'deliver') { deliver($link, $order); }
     elsif ($order->{do} eq 'enquire') { $link->enquire_link(async => 1); }
     elsif ($order->{do} eq 'unbind')  { $link->unbind(async => 1); }
@@ -149,6 +160,7 @@ while (1) {
         elsif (!serve($handle)) {
             $ready->remove($handle);
             delete $bound{$handle};
+            delete $receives{$handle};
             close $handle;
         }
     }

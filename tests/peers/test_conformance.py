@@ -132,6 +132,24 @@ def test_every_text_arrives_as_it_was_written_and_is_reported(way: Way, run: Run
     assert sorted(way.texts()) == sorted((sender, f"34{number}", text) for number, sender, text, _ in MESSAGES)
 
 
+@tried("a transmitter and a receiver (tx+rx), two binds of the first", *SMPP)
+def test_what_one_link_sends_the_other_reports(way: Way, run: Run) -> None:
+    run.trunk({**way.trunk, "bind": "tx+rx", "binds": 2})
+    sent = [run.send(f"60003000{n}", "By another link") for n in range(6)]
+    run.ended(sent, {"delivered"})
+    assert len(way.texts()) == 6
+    way.reply("34600000007", "34600000009", "Yes please")
+    eventually(lambda: [sms.text for sms in run.pbx.inbox.latest()] == ["Yes please"], PATIENCE)
+
+
+@pytest.mark.parametrize("long", ["udh16", "sar", "payload"])
+@tried("long texts as udh16, sar and payload", *SMPP)
+def test_a_long_text_arrives_in_each_form(way: Way, run: Run, long: str) -> None:
+    run.trunk({**way.trunk, "long": long})
+    run.ended([run.send("600000008", GSM), run.send("600000009", UCS2)], {"delivered"})
+    assert sorted(way.texts()) == [("acme", "34600000008", GSM), ("acme", "34600000009", UCS2)]
+
+
 @tried("a number that it refuses", *ALL)
 def test_what_it_refuses_is_refused_with_its_reason(way: Way, run: Run) -> None:
     run.trunk(way.trunk)

@@ -15,6 +15,7 @@ import servers
 from systems import eventually
 
 from ixxsms.drivers.webhook import address
+from ixxsms.smpp.smsc import Submitted
 from ixxsms.testing import FakeSMSC
 
 ACCOUNT = ("user", "secret")
@@ -150,9 +151,13 @@ class KannelWay(Way):
 
 def far_texts(far: FakeSMSC, first: int) -> list[tuple[str, str, str]]:
     """(source, destination, text) of the whole messages among those from the `first` one on."""
-    return peers.whole_texts(
-        [message._asdict() | {"short_message": message.short_message.hex()} for message in far.received[first:]]
-    )
+    return peers.whole_texts([_as_of_a_peer(message) for message in far.received[first:]])
+
+
+def _as_of_a_peer(message: Submitted) -> dict[str, Any]:
+    """In the form of peers.Peer.messages."""
+    sar = [int.from_bytes(message.tlvs[tag], "big") for tag in (0x20C, 0x20F, 0x20E) if tag in message.tlvs]
+    return message._asdict() | {"short_message": message.short_message.hex(), "sar": sar}
 
 
 @contextmanager
