@@ -23,7 +23,7 @@ _DEFAULT = "default"  #: whatever the SMSC's default alphabet is
 
 #: data_coding 0 to 15 (SMPP 3.4 section 5.2.19); those that are reserved there are shown as binary ones are
 _CODINGS = {
-    0: _DEFAULT, 1: "latin-1", 3: "latin-1", 5: "jis", 6: "iso8859-5", 7: "iso8859-8", 8: "ucs2", 9: "jis",
+    0: _DEFAULT, 1: "ia5", 3: "latin-1", 5: "jis", 6: "iso8859-5", 7: "iso8859-8", 8: "ucs2", 9: "jis",
     10: "jis", 13: "kanji", 14: "euc-kr",
 }  # fmt: skip
 
@@ -99,9 +99,9 @@ def decode(data: bytes, data_coding: int) -> str:
 def decode_as(data: bytes, coding: str) -> str:
     """The text of these octets. What cannot be read becomes U+FFFD; a NUL, which no database takes, goes.
 
-    `coding`: gsm (unpacked septets) or gsm:1:2 (with the locking and the single shift table of these languages), ucs2,
-    jis, kanji, binary, or the name of one of Python's codecs. Binary octets are shown in hexadecimal after 0x, unless
-    they read as a text.
+    `coding`: gsm (unpacked septets) or gsm:1:2 (with the locking and the single shift table of these languages), ia5,
+    ucs2, jis, kanji, binary, or the name of one of Python's codecs. Binary octets are shown in hexadecimal after 0x,
+    unless they read as a text.
     """
     name, _, tables = coding.partition(":")
     if name == "gsm":
@@ -115,6 +115,13 @@ def decode_as(data: bytes, coding: str) -> str:
 @lru_cache(maxsize=64)
 def _alphabet(tables: str) -> septets.Septets:
     return septets.Septets(*map(int, tables.split(":"))) if tables else septets.DEFAULT
+
+
+def _ia5(data: bytes) -> str:
+    """ASCII; but some SMSCs mean GSM by it, whose letters stand where no text in ASCII has anything."""
+    text = data.rstrip(b"\0").decode("latin-1")
+    controls = any((char < " " and char not in "\r\n\t") or char == "\x7f" for char in text)
+    return gsm.decode_gsm(data) if controls and data.isascii() else text
 
 
 def _ucs2(data: bytes) -> str:
@@ -148,6 +155,7 @@ def _japanese(*codecs: str) -> Callable[[bytes], str]:
 
 
 _DECODERS: dict[str, Callable[[bytes], str]] = {
+    "ia5": _ia5,
     "ucs2": _ucs2,
     "binary": _binary,
     "jis": _japanese("shift_jis", "euc_jp"),

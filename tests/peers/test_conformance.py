@@ -224,10 +224,10 @@ def test_nothing_is_lost_and_nothing_sent_twice_when_it_is_killed(way: Way, run:
     assert len([state for state in states.values() if state == "in_doubt"]) <= 10
 
 
-@tried("an SMS from outside", *ALL)
+@tried("SMS from outside: GSM, UCS-2 and long texts", *ALL)
 def test_an_sms_from_outside_is_in_the_inbox(way: Way, run: Run) -> None:
     run.trunk(way.trunk)
-    texts = ["Yes please", "¿Qué tal? 😀", "Mañana está", "Привет"]
+    texts = ["Yes please", "¿Qué tal? 😀", "Mañana está", "Привет", "[{€}] @_$", UCS2]
     for text in texts:
         way.reply("34600000007", "34600000009", text)
     eventually(lambda: len(run.pbx.inbox.latest()) >= len(texts), PATIENCE)

@@ -33,6 +33,7 @@ def seven_bits(text: str) -> bytes:
         # SMPP 3.4 section 5.2.19
         (b"hello", 0x00, "hello"), (b"\x00\x1b\x65", 0x00, "@€"), (b"\x80", 0x00, "\ufffd"),
         (b"hello @", 0x01, "hello @"), (b"Se\xf1or", 0x01, "Señor"),
+        (b"hi_$\r\n\0", 0x01, "hi_$\r\n"), (b"a\0b \x1be5", 0x01, "a@b €5"), (b"caf\x05", 0x01, "café"),
         (b"\x06\x05\x04\x0b", 0x02, "0x0605040b"), (b"BEGIN:VCARD\r\n", 0x02, "BEGIN:VCARD\r\n"),
         (b"Se\xf1or", 0x03, "Señor"), (b"hi\0", 0x03, "hi"),
         (b"\x00\xff\x10", 0x04, "0x00ff10"), (b"\xbfqu\xe9?", 0x04, "¿qué?"), (b"", 0x04, ""),
