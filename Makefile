@@ -8,8 +8,9 @@ NODE := .cache/node
 JASMIN := .cache/jasmin
 JOBS ?= 4
 SECONDS ?= 60
+MINUTES ?= 30
 
-.PHONY: demo check test bench fuzz clean
+.PHONY: demo check test bench fuzz soak clean
 
 # The main job on the embedded default, from call records to receipts, in under a minute.
 demo: $(VENV)/.installed
@@ -42,6 +43,10 @@ bench: $(VENV)/.bench $(NODE)/.installed
 fuzz: $(VENV)/.tools
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz.py --seconds $(SECONDS)
+
+# Mixed work for MINUTES, with an eye on the daemon's memory and open files.
+soak: $(VENV)/.tools
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	tests/system-packages venv
