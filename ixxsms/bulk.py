@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 Processors = tuple[Callable[[Any], Any] | None, ...]
 
+_IN_ONE_STATEMENT = 2_000
+
 
 def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None:
     """Insert the row unless its primary key is there. Either way the row is locked until the transaction ends."""
@@ -35,23 +37,21 @@ def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None
     session.connection().execute(statement, row)
 
 
-def insert_missing(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows whose primary key is not there yet. All rows have the same keys.
+def insert_missing(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose primary key is not there yet; returns how many that were. All rows have the same keys.
 
-    It does not count: after many rows at once the servers' counts mean different things, or nothing.
+    MariaDB also leaves out a row that names one of another table that is not there. And it locks what was there so that
+    others may still read it: whoever wants to change such a row afterwards takes insert_and_lock().
     """
-    if not rows:
-        return
-    statement: Any
-    match session.get_bind().dialect.name:
-        case "sqlite":
-            statement = sqlite.insert(table).on_conflict_do_nothing()
-        case "postgresql":
-            statement = postgresql.insert(table).on_conflict_do_nothing()
-        case _:
-            key = next(iter(table.primary_key))
-            statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
-    session.connection().execute(statement, list(rows))
+    connection = session.connection()
+    inserted = 0
+    # Some at a time: long texts must not make a statement that a server refuses for its length.
+    for at in range(0, len(rows), _IN_ONE_STATEMENT):
+        some = rows[at : at + _IN_ONE_STATEMENT]
+        form = _insertion(connection.dialect, table, tuple(some[0]))
+        parameters = form.parameters(_columns(form, tuple(some[0]), some))
+        inserted += connection.exec_driver_sql(form.sql, parameters, {"preserve_rowcount": True}).rowcount
+    return inserted
 
 
 def add_up(session: Session, table: Table, rows: Sequence[dict[str, Any]], sums: Sequence[str]) -> None:
@@ -105,15 +105,11 @@ def update_each(
         return
     connection = session.connection()
     names = tuple(name for name in rows[0] if name != "id")
-    form = _form(connection.dialect, table, names, fixed, guard)
+    form = _change(connection.dialect, table, names, fixed, guard)
     columns = (*names, "id")
     # In order of id: two transactions that change the same rows must not lock them crosswise.
     ordered = sorted(rows, key=lambda row: row["id"])
-    values = [
-        [row[name] for row in ordered] if processor is None else [processor(row[name]) for row in ordered]
-        for name, processor in zip(columns, form.processors, strict=True)
-    ]
-    connection.exec_driver_sql(form.sql, form.parameters(values))
+    connection.exec_driver_sql(form.sql, form.parameters(_columns(form, columns, ordered)))
 
 
 class _Form(NamedTuple):
@@ -123,17 +119,41 @@ class _Form(NamedTuple):
     parameters: Callable[[list[list[Any]]], Any]
 
 
+def _columns(form: _Form, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The values of each column, as the driver takes them. SQLAlchemy's own way takes longer than the database does."""
+    return [
+        [row[name] for row in rows] if processor is None else [processor(row[name]) for row in rows]
+        for name, processor in zip(names, form.processors, strict=True)
+    ]
+
+
+@lru_cache(maxsize=50)
+def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Form:
+    processors, types = _processors_and_types(dialect, table, names)
+    into = f"INTO {table.name} ({', '.join(map(dialect.identifier_preparer.quote, names))})"
+    match dialect.name:
+        case "sqlite":
+            places = ", ".join("?" for _ in names)
+            statement = f"INSERT {into} VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
+            return _Form(statement, processors, _row_by_row)
+        case "postgresql":
+            statement = f"INSERT {into} SELECT * FROM {_unnest(types)} ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+            return _Form(statement, processors, _by_column)
+        case _:
+            # Not ON DUPLICATE KEY UPDATE, after which the rows that were there are counted too.
+            statement = f"INSERT IGNORE {into} SELECT * FROM {_json_table(types)}"  # noqa: S608 - as above
+            return _Form(statement, processors, _as_json)
+
+
 @lru_cache(maxsize=200)
-def _form(
+def _change(
     dialect: Dialect,
     table: Table,
     names: tuple[str, ...],
     fixed: tuple[tuple[str, str], ...],
     guard: Guard | None,
 ) -> _Form:
-    columns = [table.c[name] for name in (*names, "id")]
-    processors = tuple(column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns)
-    types = [column.type.compile(dialect=dialect) for column in columns]
+    processors, types = _processors_and_types(dialect, table, (*names, "id"))
     # MariaDB needs the table's name before a column that its rows have too; the others refuse it in SET.
     prefix = f"{table.name}." if dialect.name in ("mysql", "mariadb") else ""
     same = [f"{prefix}{name} = {written}" for name, written in fixed]
@@ -142,27 +162,46 @@ def _form(
         listed = ", ".join(f"'{word}'" for word in guard.words)
         allowed = f" AND {table.name}.{guard.column} IN ({listed})"
     own = ", ".join([*same, *(f"{prefix}{name} = r.c{at}" for at, name in enumerate(names))])
-    last = len(names)
-    if dialect.name == "sqlite":
-        own = ", ".join([*same, *(f"{name} = ?" for name in names)])
-        return _Form(
-            f"UPDATE {table.name} SET {own} WHERE id = ?{allowed}",  # noqa: S608 - names and words of our own
-            processors,
-            lambda values: list(zip(*values, strict=True)),
-        )
-    if dialect.name == "postgresql":
-        arrays = ", ".join(f"%(c{at})s::{kind}[]" for at, kind in enumerate(types))
-        listed = ", ".join(f"c{at}" for at in range(len(types)))
-        return _Form(
-            f"UPDATE {table.name} SET {own} FROM unnest({arrays}) AS r({listed})"  # noqa: S608 - as above
-            f" WHERE {table.name}.id = r.c{last}{allowed}",
-            processors,
-            lambda values: {f"c{at}": column for at, column in enumerate(values)},
-        )
+    this = f"{table.name}.id = r.c{len(names)}{allowed}"
+    match dialect.name:
+        case "sqlite":
+            own = ", ".join([*same, *(f"{name} = ?" for name in names)])
+            statement = f"UPDATE {table.name} SET {own} WHERE id = ?{allowed}"  # noqa: S608 - as above
+            return _Form(statement, processors, _row_by_row)
+        case "postgresql":
+            statement = f"UPDATE {table.name} SET {own} FROM {_unnest(types)} WHERE {this}"  # noqa: S608 - as above
+            return _Form(statement, processors, _by_column)
+        case _:
+            statement = f"UPDATE {_json_table(types)} JOIN {table.name} ON {this} SET {own}"  # noqa: S608 - as above
+            return _Form(statement, processors, _as_json)
+
+
+def _processors_and_types(dialect: Dialect, table: Table, names: tuple[str, ...]) -> tuple[Processors, list[str]]:
+    types = [table.c[name].type for name in names]
+    processors = tuple(each.dialect_impl(dialect).bind_processor(dialect) for each in types)
+    return processors, [each.compile(dialect=dialect) for each in types]
+
+
+# -- rows as a table: r, with the columns c0, c1, … --------------------------------------------------------------------
+
+
+def _unnest(types: list[str]) -> str:
+    arrays = ", ".join(f"%(c{at})s::{kind}[]" for at, kind in enumerate(types))
+    return f"unnest({arrays}) AS r({', '.join(f'c{at}' for at in range(len(types)))})"
+
+
+def _json_table(types: list[str]) -> str:
     fields = ", ".join(f"c{at} {kind} PATH '$[{at}]'" for at, kind in enumerate(types))
-    return _Form(
-        f"UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ({fields})) AS r"  # noqa: S608 - as above
-        f" JOIN {table.name} ON {table.name}.id = r.c{last}{allowed} SET {own}",
-        processors,
-        lambda values: (json.dumps(list(zip(*values, strict=True))),),
-    )
+    return f"JSON_TABLE(%s, '$[*]' COLUMNS ({fields})) AS r"
+
+
+def _row_by_row(values: list[list[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*values, strict=True))
+
+
+def _by_column(values: list[list[Any]]) -> dict[str, list[Any]]:
+    return {f"c{at}": column for at, column in enumerate(values)}
+
+
+def _as_json(values: list[list[Any]]) -> tuple[str]:
+    return (json.dumps(list(zip(*values, strict=True))),)

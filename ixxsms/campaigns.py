@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
-    func,
     insert,
     literal,
     select,
@@ -57,6 +56,8 @@ class CampaignView:
     created_at: float = 0.0
     finished_at: float | None = None
     segments_to_send: int = 0
+    #: When its messages were counted, where that was not just now: a daemon counts large campaigns now and then.
+    counted_at: float | None = None
 
     @property
     def done(self) -> int:
@@ -126,11 +127,13 @@ def create(
     else:
         report = _copy_rows(session, plan, campaign, rows, source, now, max_segments, on_refused)
     _count_own_texts(session, campaign)
-    campaign.total = session.scalar(select(func.count()).where(Message.campaign_id == campaign.id)) or 0
-    if not campaign.total:
+    counted = outbox.count(session, campaign.id)
+    if not counted.total:
         raise BadInput("A campaign needs at least one valid number; there is none.")
+    campaign.total = counted.total
     session.flush()
-    return Created(campaign, outbox.segments_to_send(session, campaign.id), report)
+    outbox.keep(session, campaign.id, counted, now)
+    return Created(campaign, counted.segments_to_send, report)
 
 
 def _check_free(session: Session, name: str) -> None:
@@ -289,6 +292,7 @@ def edit(
             .values(segments=sms_text.segments(text)),
             execution_options={"synchronize_session": False},
         )
+        outbox.forget(session, [campaign.id])
     session.flush()
     return campaign
 
@@ -298,15 +302,15 @@ def delete_campaign(session: Session, name: str) -> None:
     campaign = get(session, name)
     if campaign.state == CampaignState.RUNNING:
         raise Busy(f'The campaign "{name}" is running; stop it first.')
-    if outbox.counts(session, campaign.id)[MessageState.SUBMITTED]:
+    mine = Message.campaign_id == campaign.id
+    if session.scalar(select(Message.id).where(mine, Message.state == str(MessageState.SUBMITTED)).limit(1)):
         raise Busy(f'Messages of the campaign "{name}" are on their way; wait for their answers.')
-    mine = select(Message.id).where(Message.campaign_id == campaign.id)
+    unseen = {"synchronize_session": False}
     session.execute(
-        delete(Segment).where(Segment.message_id.in_(mine)), execution_options={"synchronize_session": False}
+        delete(Segment).where(Segment.message_id.in_(select(Message.id).where(mine))), execution_options=unseen
     )
-    session.execute(
-        delete(Message).where(Message.campaign_id == campaign.id), execution_options={"synchronize_session": False}
-    )
+    session.execute(delete(Message).where(mine), execution_options=unseen)
+    outbox.forget(session, [campaign.id])
     session.delete(campaign)
 
 
@@ -331,6 +335,7 @@ def finish(session: Session, now: float) -> None:
         if still_open is None:
             campaign.state = CampaignState.FINISHED
             campaign.finished_at = now
+            outbox.forget(session, [campaign.id])
 
 
 # -- look ----------------------------------------------------------------------------------------------------------
@@ -343,26 +348,35 @@ def all_campaigns(session: Session, state: str | None = None) -> list[CampaignVi
     statement = select(Campaign).order_by(Campaign.id.desc())
     if state:
         statement = statement.where(Campaign.state == state)
+    found = session.scalars(statement).all()
+    counted = outbox.counted(session, [campaign.id for campaign in found])
     queue = [] if state else [show(session, OUTGOING_QUEUE)]
-    return queue + [_view(session, campaign) for campaign in session.scalars(statement)]
+    return queue + [_view(session, campaign, counted[campaign.id]) for campaign in found]
 
 
 def show(session: Session, name: str) -> CampaignView:
     """One campaign, or the outgoing queue by its name, with how many messages are in each state."""
     if is_outgoing_queue(name):
-        counted = outbox.counts(session, None)
-        left = outbox.segments_to_send(session, None)
-        return CampaignView(OUTGOING_QUEUE, "running", sum(counted.values()), counted, segments_to_send=left)
-    return _view(session, get(session, name))
+        counted = outbox.counted(session, [None])[None]
+        return CampaignView(
+            OUTGOING_QUEUE,
+            "running",
+            counted.total,
+            counted.states,
+            segments_to_send=counted.segments_to_send,
+            counted_at=counted.counted_at,
+        )
+    campaign = get(session, name)
+    return _view(session, campaign, outbox.counted(session, [campaign.id])[campaign.id])
 
 
-def _view(session: Session, campaign: Campaign) -> CampaignView:
+def _view(session: Session, campaign: Campaign, counted: outbox.Counted) -> CampaignView:
     trunk = session.get(Trunk, campaign.trunk_id) if campaign.trunk_id else None
     return CampaignView(
         name=campaign.name,
         state=campaign.state,
         total=campaign.total,
-        states=outbox.counts(session, campaign.id),
+        states=counted.states,
         text=campaign.text,
         sender_id=campaign.sender_id,
         trunk=trunk.name if trunk else "",
@@ -371,7 +385,8 @@ def _view(session: Session, campaign: Campaign) -> CampaignView:
         hours=written(campaign.hours_from, campaign.hours_to),
         created_at=campaign.created_at,
         finished_at=campaign.finished_at,
-        segments_to_send=outbox.segments_to_send(session, campaign.id),
+        segments_to_send=counted.segments_to_send,
+        counted_at=counted.counted_at,
     )
 
 

@@ -7,7 +7,6 @@ plan, and only here do the two meet.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,9 +146,9 @@ def look(
 def keep(session: Session, found: Found, *, now: float) -> HarvestReport:
     """Put what was found on the list, which is made where there is none, and remember how far the CDRs were read."""
     chosen = _find(session, found.list_name, create=True) or lists.create(session, found.list_name, now=now)
-    left = iter(found.numbers)
-    while some := list(itertools.islice(left, _BATCH)):
-        lists.add_many(session, chosen.id, dict.fromkeys(some), "cdr", now)
+    starts = range(0, len(found.numbers), _BATCH)
+    batches = (dict.fromkeys(found.numbers[at : at + _BATCH]) for at in starts)
+    lists.add_many(session, chosen.id, batches, "cdr", now)
     if found.mark:
         session.merge(HarvestMark(list_id=chosen.id, source=found.digest, mark=found.mark, harvested_at=now))
     return found.report

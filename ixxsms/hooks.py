@@ -75,7 +75,7 @@ def act(session: Session, config: Config, plan: Plan, happening: Happening, now:
         if not number or _is_excluded(session, hook, number):
             continue
         if hook.event == happenings.CDR and hook.list_id is not None:
-            lists.add_many(session, hook.list_id, {number: None}, "cdr", now)
+            lists.add_many(session, hook.list_id, [{number: None}], "cdr", now)
         if hook.template and _first_time(session, hook, number, now):
             queued |= _write(session, config, plan, hook, number, values, now)
     return queued

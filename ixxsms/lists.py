@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Table, case, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, false, func, or_, select, true, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from ixxsms import text as sms_text
 from ixxsms.bulk import insert_missing
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
-from ixxsms.models import Campaign, HarvestMark, Hook, Member, NumberList
+from ixxsms.models import Campaign, HarvestMark, Hook, ListSize, Member, NumberList
 from ixxsms.names import check_name
 from ixxsms.numbering import Plan, check, checker
 
@@ -132,6 +132,8 @@ def create(session: Session, name: str, *, now: float | None = None) -> NumberLi
     created = NumberList(name=name, created_at=_clock(now))
     session.add(created)
     session.flush()
+    session.add(ListSize(list_id=created.id))
+    session.flush()
     return created
 
 
@@ -145,11 +147,9 @@ def get(session: Session, name: str) -> NumberList:
 
 def all_lists(session: Session) -> list[ListSummary]:
     """Every list with its numbers of members, by name."""
-    excluded = func.sum(case((Member.excluded, 1), else_=0))
-    counts = select(Member.list_id, func.count(), excluded).group_by(Member.list_id)
-    per_list = {list_id: (total, int(out)) for list_id, total, out in session.execute(counts)}
-    every = session.scalars(select(NumberList).order_by(NumberList.name))
-    return [ListSummary(each.name, *per_list.get(each.id, (0, 0)), each.created_at) for each in every]
+    columns = (NumberList.name, ListSize.total, ListSize.excluded, NumberList.created_at)
+    every = select(*columns).join(ListSize, ListSize.list_id == NumberList.id).order_by(NumberList.name)
+    return [ListSummary(*row) for row in session.execute(every)]
 
 
 def delete(session: Session, name: str) -> None:
@@ -164,6 +164,7 @@ def delete(session: Session, name: str) -> None:
     session.execute(update(Campaign).where(Campaign.list_id == gone.id).values(list_id=None, list_name=gone.name))
     session.execute(delete_from(HarvestMark).where(HarvestMark.list_id == gone.id))
     session.execute(delete_from(Member).where(Member.list_id == gone.id))
+    session.execute(delete_from(ListSize).where(ListSize.list_id == gone.id))
     session.delete(gone)
     session.flush()
 
@@ -171,13 +172,19 @@ def delete(session: Session, name: str) -> None:
 # --- members
 
 
-def show(session: Session, name: str, filter: str | None = None, limit: int | None = None, offset: int = 0) -> ListView:
-    """A page of a list by number; `filter`: part of the number, or of the own text. Raises NotFound."""
+def show(session: Session, name: str, filter: str | None = None, limit: int | None = None, after: str = "") -> ListView:
+    """A page of a list by number, the first or the one `after` a number. Raises NotFound.
+
+    `filter`: part of the number, or of the own text; to find them all members are read.
+    """
     chosen = get(session, name)
     condition = _matching(chosen.id, filter)
-    total = session.scalar(select(func.count()).select_from(Member).where(condition)) or 0
-    page = select(*_COLUMNS).where(condition).order_by(Member.number).limit(limit).offset(offset)
-    return ListView(chosen.name, total, [MemberView(*row) for row in session.execute(page)])
+    if (filter or "").strip():
+        total = session.scalar(select(func.count()).select_from(Member).where(condition))
+    else:
+        total = session.scalar(select(ListSize.total).where(ListSize.list_id == chosen.id))
+    page = select(*_COLUMNS).where(condition, Member.number > after).order_by(Member.number).limit(limit)
+    return ListView(chosen.name, total or 0, [MemberView(*row) for row in session.execute(page)])
 
 
 def members(session: Session, name: str, filter: str | None = None) -> Iterator[MemberView]:
@@ -207,18 +214,32 @@ def add(
     text = (text or "").strip() or None
     if reason := found.reason or _wrong_text(text, max_segments):
         raise BadInput(f'The number "{number}" cannot be added: {reason}.')
-    if any(known(session, chosen.id, [found.number])):
-        return Added(found.number, False)
-    add_many(session, chosen.id, {found.number: text}, "hand", _clock(now))
-    return Added(found.number, True)
+    return Added(found.number, add_many(session, chosen.id, [{found.number: text}], "hand", _clock(now)) > 0)
 
 
-def add_many(session: Session, list_id: int, numbers: Mapping[str, str | None], source: str, now: float) -> None:
-    """Add numbers in normal form with their own texts; members stay as they are."""
+def add_many(
+    session: Session, list_id: int, batches: Iterable[Mapping[str, str | None]], source: str, now: float
+) -> int:
+    """Add numbers in normal form with their own texts; members stay as they are. Returns how many are new.
+
+    Raises NotFound: somebody has deleted the list meanwhile.
+    """
     common = {"list_id": list_id, "excluded": False, "source": source, "added_at": now}
-    # In the order of the key the database fills page after page, and two imports cannot lock each other out.
-    rows = [{"number": number, "text": text, **common} for number, text in sorted(numbers.items(), key=_first)]
-    insert_missing(session, cast(Table, Member.__table__), rows)
+    new = 0
+    for batch in batches:
+        # In the order of the key the database fills page after page.
+        rows = [{"number": number, "text": text, **common} for number, text in sorted(batch.items(), key=_first)]
+        new += insert_missing(session, cast(Table, Member.__table__), rows)
+    _resize(session, list_id, total=new)
+    return new
+
+
+def _resize(session: Session, list_id: int, total: int = 0, excluded: int = 0) -> None:
+    """So many members more. The last thing that a verb does, for others wait for it until the commit."""
+    larger = {"total": ListSize.total + total, "excluded": ListSize.excluded + excluded}
+    changed = session.execute(update(ListSize).where(ListSize.list_id == list_id).values(larger))
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        raise NotFound("The list has been deleted meanwhile.")
 
 
 def known(session: Session, list_id: int, numbers: Iterable[str]) -> Iterator[tuple[str, bool]]:
@@ -249,8 +270,10 @@ def _mark(session: Session, plan: Plan, name: str, number: str, excluded: bool) 
     # What the plan does not (or no longer) take may still be a member, as it stands.
     number = check(plan, number).number or number.strip()
     this = (Member.list_id == chosen.id) & (Member.number == number)
-    changed = session.execute(update(Member).where(this).values(excluded=excluded))
-    if not changed.rowcount:  # type: ignore[attr-defined]
+    changed = session.execute(update(Member).where(this, Member.excluded.is_(not excluded)).values(excluded=excluded))
+    if changed.rowcount:  # type: ignore[attr-defined]
+        _resize(session, chosen.id, excluded=1 if excluded else -1)
+    elif session.scalar(select(Member.number).where(this)) is None:
         raise NotFound(f'The number {number} is not in the list "{chosen.name}".')
     return Marked(chosen.id, number)
 
@@ -296,17 +319,17 @@ def import_rows(
     """
     chosen = get(session, name)
     report = ImportReport()
-    before, started = _total(session, chosen.id), _clock(now)
     distinct = _Distinct()
-    for batch in _batches(_accepted(rows, plan, max_segments, report, on_refused)):
-        if progress:
-            progress(report.read)
-        if strict and report.refused_total:
-            continue
-        distinct.add(batch)
-        add_many(session, chosen.id, batch, source, started)
-    # Counted here: what drivers tell of rows that they insert in bulk is not to be relied on.
-    report.added = _total(session, chosen.id) - before
+
+    def good() -> Iterator[dict[str, str | None]]:
+        for batch in _batches(_accepted(rows, plan, max_segments, report, on_refused)):
+            if progress:
+                progress(report.read)
+            if not (strict and report.refused_total):
+                distinct.add(batch)
+                yield batch
+
+    report.added = add_many(session, chosen.id, good(), source, _clock(now))
     report.already = distinct.count() - report.added
     report.duplicates = report.read - report.refused_total - distinct.count()
     if strict and report.refused_total:
@@ -351,10 +374,6 @@ def _batches(pairs: Iterator[tuple[str, str | None]]) -> Iterator[dict[str, str 
     while taken := list(itertools.islice(pairs, _BATCH)):
         taken.reverse()  # a dict keeps the last of equals: the first of the file
         yield dict(taken)
-
-
-def _total(session: Session, list_id: int) -> int:
-    return session.scalar(select(func.count()).select_from(Member).where(Member.list_id == list_id)) or 0
 
 
 class _Distinct:

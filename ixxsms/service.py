@@ -18,6 +18,7 @@ from ixxsms.edge import Edge, Listener
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.models import Trunk
 from ixxsms.sender import Identity, Sender, may_send, neighbours, next_trunks
+from ixxsms.tallier import Tallier
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Service:
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
         self._call_records = CallRecordWriter(database, config)
+        self._tallier = Tallier(database)
         #: Called with the ids of messages that an SMSC has just taken, from the senders' threads.
         self._listeners: list[Listener] = []
 
@@ -179,6 +181,7 @@ class Service:
             receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
             receipts.forget_old(session, now - KEEP_RECEIPTS)
             repeats.forget_old(session, now - KEEP_RECEIPTS)
+        self._tallier.turn()
 
     def _drained(self) -> bool:
         """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""
@@ -219,6 +222,7 @@ class Service:
             thread.join(2 * self.config.stop_seconds + 5)
         try:
             self._housekeeping()
+            self._tallier.turn(ending=True)
             self._call_records.stop()
             with self._database.write() as session:
                 outbox.settle_dead(session, [self._identity.daemon_id], time.time(), self.config.resend_in_doubt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ixxsms import campaigns, daemons, trunks, usage
@@ -62,16 +62,18 @@ class Status:
 def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
     """The state of everything, now."""
     living = daemons.alive(session, now, heartbeat_seconds)
-    queued = Message.state == str(MessageState.QUEUED)
+    running = campaigns.all_campaigns(session, CampaignState.RUNNING)
+    paused = campaigns.all_campaigns(session, CampaignState.PAUSED)
+    alone = _count(session, Message.campaign_id.is_(None), MessageState.QUEUED)
     return Status(
         daemons=[
             DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at, d.ami_link, d.ami_why) for d in living
         ],
         trunks=_trunk_statuses(session, living, now),
-        queued=_count(session, queued),
-        outgoing_queue=_count(session, queued & Message.campaign_id.is_(None)),
-        in_doubt=_count(session, Message.state == str(MessageState.IN_DOUBT)),
-        campaigns=campaigns.all_campaigns(session, CampaignState.RUNNING),
+        queued=alone + sum(view.states[MessageState.QUEUED] for view in running + paused),
+        outgoing_queue=alone,
+        in_doubt=_count(session, Message.doubt_number.is_not(None), MessageState.IN_DOUBT),
+        campaigns=running,
     )
 
 
@@ -90,8 +92,9 @@ def _trunk_statuses(session: Session, living: list[Daemon], now: float) -> list[
     ]
 
 
-def _count(session: Session, condition: object) -> int:
-    return session.scalar(select(func.count()).select_from(Message).where(condition)) or 0  # type: ignore[arg-type]
+def _count(session: Session, condition: ColumnElement[bool], state: MessageState) -> int:
+    """`condition`: what an index begins with, for none begins with the state."""
+    return session.scalar(select(func.count()).where(condition, Message.state == str(state))) or 0
 
 
 def _trunk_status(trunk: Trunk, views: list[daemons.LinkView], any_daemon: bool, at_cap: str) -> TrunkStatus:

@@ -15,7 +15,7 @@ from typing import cast
 from sqlalchemy import ColumnElement, Table, case, func, select, update
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import insert_missing
+from ixxsms.bulk import insert_and_lock
 from ixxsms.models import Message, Trunk, TrunkUsage
 from ixxsms.states import MessageState
 
@@ -39,8 +39,7 @@ def has_cap(trunk: Trunk) -> bool:
 def left(session: Session, trunk: Trunk, now: float) -> float:
     """How many segments the trunk may still send. Until the commit no other daemon counts for it."""
     day = _day(now)
-    insert_missing(session, _TABLE, [{"trunk_id": trunk.id, "day": day, "segments": 0}])
-    session.execute(select(TrunkUsage.segments).where(*_row(trunk.id, day)).with_for_update()).all()
+    insert_and_lock(session, _TABLE, {"trunk_id": trunk.id, "day": day, "segments": 0})
     return _left(trunk, used(session, trunk.id, now))
 
 

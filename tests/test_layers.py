@@ -40,7 +40,7 @@ FLOORS: list[list[set[str]]] = [
     [{"sender"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}, {"webhook"}],
     [{"edge"}],
-    [{"service", "callrecord_writer"}, {"single"}, {"status", "explain"}],
+    [{"service", "callrecord_writer", "tallier"}, {"single"}, {"status", "explain"}],
     [{"pbx"}, {"testing"}],
     [{"daemon"}, {"cli"}],
 ]

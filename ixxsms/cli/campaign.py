@@ -146,6 +146,7 @@ def show(
         "hours": view.hours or "the whole day",
         "created": local(view.created_at),
         "finished": local(view.finished_at),
+        "counted": local(view.counted_at),
         "text": view.text,
     }
     print_facts(facts)
@@ -192,6 +193,7 @@ def view_fields(view: CampaignView) -> dict[str, Any]:
         "start_at": iso(view.start_at),
         "created_at": iso(view.created_at),
         "finished_at": iso(view.finished_at),
+        "counted_at": iso(view.counted_at),
     }
 
 

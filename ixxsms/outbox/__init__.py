@@ -24,8 +24,9 @@ from ixxsms.outbox.outcomes import (
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
 from ixxsms.outbox.steps import QUEUED
+from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
 from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
-from ixxsms.outbox.views import counts, get, holds, rows, segments_to_send
+from ixxsms.outbox.views import get, holds, rows
 
 __all__ = [
     "MOST_FAILOVERS",
@@ -35,6 +36,7 @@ __all__ = [
     "QUEUED",
     "SLOTS",
     "Claimed",
+    "Counted",
     "Doubt",
     "NextTrunks",
     "Resolved",
@@ -45,30 +47,35 @@ __all__ = [
     "cancel",
     "check_text",
     "claim",
+    "count",
+    "counted",
     "counts",
     "doubtful",
     "doubts_of",
+    "due",
     "enqueue",
     "exclude",
     "expire",
     "fail_over",
     "find_route",
+    "forget",
     "get",
     "give_back",
     "give_routes",
     "has_work",
     "holds",
     "identify",
+    "keep",
     "new_rounds",
     "on_their_way",
     "prepare",
+    "queue_is_large",
     "record",
     "remote_key",
     "reroute",
     "resolve",
     "route_of",
     "rows",
-    "segments_to_send",
     "settle",
     "settle_dead",
     "settle_orphans",

@@ -16,6 +16,7 @@ from ixxsms.outbox.failover import NO_REMOTE_IDS, forget_segments
 from ixxsms.outbox.outcomes import remote_key
 from ixxsms.outbox.routing import reroute
 from ixxsms.outbox.steps import chunks, step_each
+from ixxsms.outbox.tallies import forget
 from ixxsms.states import MessageState
 
 _IN_DOUBT = frozenset({MessageState.IN_DOUBT})
@@ -68,6 +69,8 @@ def resolve(
         raise BadInput(f'"{verdict[:20]}" is no verdict on a message in doubt; it is {", ".join(Verdict)}.')
     found = list(session.scalars(_selected(select(Message.id), ids, campaign_id, trunk_id)))
     kept = 0
+    for part in chunks(found):
+        forget(session, session.scalars(select(Message.campaign_id).where(Message.id.in_(part)).distinct()).all())
     if verdict == Verdict.RESEND:
         opted_out = set[int]()
         for part in chunks(found):

@@ -13,6 +13,7 @@ from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.routing import give_routes
 from ixxsms.outbox.steps import PASSED_ON, QUEUED
+from ixxsms.outbox.tallies import forget
 from ixxsms.states import CampaignState, MessageState
 
 #: Urgency of a message that somebody waits for: it goes first, and one round over the trunks decides it.
@@ -97,12 +98,13 @@ def check_text(text: str, max_segments: int) -> str:
 
 def exclude(session: Session, list_id: int, number: str, now: float) -> int:
     """A member was excluded from its list: what is still queued for it must not go. Returns how many messages."""
-    campaigns = select(Campaign.id).where(Campaign.list_id == list_id)
+    campaigns = session.scalars(select(Campaign.id).where(Campaign.list_id == list_id)).all()
     changed = session.execute(
         update(Message)
         .where(QUEUED, Message.campaign_id.in_(campaigns), Message.number == number)
         .values(state=MessageState.EXCLUDED, settled_at=now, reason="excluded from the list")
     )
+    forget(session, campaigns)
     return int(changed.rowcount)  # type: ignore[attr-defined]
 
 

@@ -36,7 +36,7 @@ def test_members_are_shown_filtered_excluded_and_deleted(database):
         assert [m.number for m in lists.show(session, "clients", "0% ñ").members] in ([], ["34600000001"])
         assert [m.number for m in lists.show(session, "clients", "100% Ñ").members] == ["34600000001"]
         assert [m.number for m in lists.members(session, "clients", "+44 79")] == ["+447911123456"]
-        assert lists.show(session, "clients", limit=1, offset=1).total == 3
+        assert lists.show(session, "clients", limit=1).total == 3
         assert ("34600000002", None, True) in list(lists.export_rows(session, "clients"))
     with database.write() as session:
         lists.delete(session, "clients")
@@ -47,6 +47,6 @@ def test_a_long_list_is_streamed(database):
     numbers = [f"34600{n:06d}" for n in range(12_000)]
     with database.write() as session:
         lists.create(session, "clients")
-        lists.add_many(session, lists.get(session, "clients").id, dict.fromkeys(numbers), "csv", 0.0)
+        lists.add_many(session, lists.get(session, "clients").id, [dict.fromkeys(numbers)], "csv", 0.0)
     with database.read() as session:
         assert [number for number, _, _ in lists.export_rows(session, "clients")] == numbers

@@ -86,6 +86,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_incoming_ids_received_at"), "incoming_ids", ["received_at"], unique=False)
     op.create_table(
+        "list_sizes",
+        sa.Column("list_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("excluded", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("list_id"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
         "lists",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -155,6 +164,17 @@ def upgrade() -> None:
         sa.Column("endpoint", sa.String(length=80), nullable=False),
         sa.Column("email", sa.String(length=190), nullable=False),
         sa.PrimaryKeyConstraint("did"),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+    )
+    op.create_table(
+        "tallies",
+        sa.Column("campaign_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("states", sa.JSON(), nullable=False),
+        sa.Column("segments_to_send", sa.BigInteger(), nullable=False),
+        sa.Column("counted_at", sa.Double(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id"),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
     )
@@ -425,7 +445,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("remote_key IS NOT NULL"),
         postgresql_where=sa.text("remote_key IS NOT NULL"),
     )
-    op.create_index("ix_messages_state", "messages", ["campaign_id", "state"], unique=False)
+    op.create_index("ix_messages_state", "messages", ["campaign_id", "state", "id", "segments"], unique=False)
     op.create_index(
         "ix_messages_submitted",
         "messages",
@@ -520,6 +540,7 @@ def downgrade() -> None:
     op.drop_table("unmatched_receipts")
     op.drop_table("trunks")
     op.drop_table("trunk_usage")
+    op.drop_table("tallies")
     op.drop_table("sip_routes")
     op.drop_table("routes")
     op.drop_index("ix_requests_caller", table_name="requests")
@@ -529,6 +550,7 @@ def downgrade() -> None:
     op.drop_table("one_time_codes")
     op.drop_table("numbering_plan")
     op.drop_table("lists")
+    op.drop_table("list_sizes")
     op.drop_index(op.f("ix_incoming_ids_received_at"), table_name="incoming_ids")
     op.drop_table("incoming_ids")
     op.drop_index(op.f("ix_inbox_parts_received_at"), table_name="inbox_parts")
