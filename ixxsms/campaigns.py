@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     insert,
     literal,
     select,
@@ -28,7 +29,8 @@ from ixxsms import text as sms_text
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
 from ixxsms.hours import in_hours, minute_of_day, parse_hours, parse_start, written
-from ixxsms.models import Campaign, Member, Message, NumberList, Segment, Trunk
+from ixxsms.imports import ImportReport, Refusal
+from ixxsms.models import Campaign, Member, Message, NumberList, OptOut, Segment, Trunk
 from ixxsms.names import check_name
 from ixxsms.numbering import Plan, check_sender_id
 from ixxsms.states import OPEN, CampaignState, MessageState, check_campaign_step
@@ -71,7 +73,7 @@ class Created:
 
     campaign: Campaign
     segments: int
-    report: lists.ImportReport | None = field(default=None)
+    report: ImportReport | None = field(default=None)
 
 
 # -- create --------------------------------------------------------------------------------------------------------
@@ -92,11 +94,12 @@ def create(
     start: str = "",
     hours: tuple[str, str] | None = None,
     run: bool = False,
-    on_refused: Callable[[lists.Refusal], None] | None = None,
+    on_refused: Callable[[Refusal], None] | None = None,
 ) -> Created:
     """Create a campaign, paused unless `run`, from a list, from the rows of a file, or from both.
 
-    The members are copied: the list may change or go. Excluded ones come along as excluded messages. A file's own
+    The members are copied: the list may change or go. Excluded ones come along as excluded messages, and so do those
+    that have opted out. A file's own
     text goes before a list's. Raises Duplicate, NotFound and BadInput before anything is written.
     """
     name = check_name(name, "campaign")
@@ -149,8 +152,8 @@ def _copy_rows(
     source: NumberList | None,
     now: float,
     max_segments: int,
-    on_refused: Callable[[lists.Refusal], None] | None,
-) -> lists.ImportReport:
+    on_refused: Callable[[Refusal], None] | None,
+) -> ImportReport:
     """Through a list that lives for this transaction only: the same checks, each number once."""
     passing = lists.create(session, f"campaign {campaign.id} {now:.6f}")
     report = lists.import_rows(session, plan, passing.name, rows, max_segments=max_segments, on_refused=on_refused)
@@ -169,10 +172,12 @@ def _copy_rows(
 
 def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float, but: Any = None) -> None:
     """One INSERT…SELECT, whatever the size of the list."""
+    excluded = literal(str(MessageState.EXCLUDED), String)
+    opted_out = exists(select(OptOut.number).where(OptOut.number == Member.number))
     state = sql_case(
-        (Member.excluded.is_(True), literal(str(MessageState.EXCLUDED), String)),
-        else_=literal(str(MessageState.QUEUED), String),
+        (Member.excluded.is_(True), excluded), (opted_out, excluded), else_=literal(str(MessageState.QUEUED), String)
     )
+    reason = sql_case((opted_out, literal(outbox.OPTED_OUT, Text)), else_=literal("", Text))
     columns = {
         "campaign_id": literal(campaign.id, Integer),
         "number": Member.number,
@@ -186,7 +191,7 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         "failovers": literal(0, SmallInteger),
         "tried": literal("", String),
         "code": literal("", String),
-        "reason": literal("", Text),
+        "reason": reason,
         "told_state": literal("", String),
         "cdr_due": literal(False, Boolean),
         "created_at": literal(now, Double),

@@ -11,7 +11,7 @@ import re
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ixxsms import lists, trunks
+from ixxsms import lists, optouts, trunks
 from ixxsms.asterisk import happenings
 from ixxsms.errors import BadInput, Duplicate, NotFound
 from ixxsms.hours import parse_hours
@@ -53,6 +53,8 @@ def add(
     event: str,
     *,
     max_segments: int,
+    optout: bool = True,
+    optout_keywords: str = "",
     context: str = "",
     did: str = "",
     prefix: str = "",
@@ -71,6 +73,10 @@ def add(
     if session.scalar(select(Hook.id).where(Hook.name == name)) is not None:
         raise Duplicate(f'There is a hook "{name}" already.')
     given = {"text": text, "list": list_name, "keyword": keyword, "call-back": call_back, "notify": notify}
+    if optout and optouts.wish(keyword, optout_keywords) is optouts.Wish.OUT:
+        raise BadInput(
+            f'Who writes "{keyword[:40]}" opts out, and no hook acts on that; the setting optout_text answers it.'
+        )
     _check_given(event, {option for option, value in given.items() if value})
     first, last = parse_hours(hours)
     hook = Hook(

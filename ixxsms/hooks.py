@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ixxsms import lists, requests
+from ixxsms import arrivals, lists, requests
 from ixxsms.asterisk import happenings
 from ixxsms.asterisk.happenings import Asked, Happening
 from ixxsms.config import Config
@@ -87,7 +87,7 @@ def incoming(
     """Do what the hooks say of an SMS that came in. Whether a message was queued, and whom Asterisk must call."""
     sender = check(plan, source)
     word = next(iter(text.split()), "").casefold()
-    if not sender.mobile or not word:
+    if not sender.mobile or not word or arrivals.opts_out(config, text):
         return False, []
     queued, calls = False, []
     for hook in _concerned(session, plan, SMS, sender.number, destination, "", now):

@@ -9,23 +9,23 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Table, false, func, or_, select, true, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
+from ixxsms import imports
 from ixxsms import text as sms_text
 from ixxsms.bulk import insert_missing
 from ixxsms.csvfile import Row
-from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
+from ixxsms.errors import BadInput, Busy, Duplicate, NotFound
+from ixxsms.imports import ImportReport, Refusal
 from ixxsms.models import Campaign, HarvestMark, Hook, ListSize, Member, NumberList
 from ixxsms.names import check_name
-from ixxsms.numbering import Plan, check, checker
+from ixxsms.numbering import Plan, check
 
 __all__ = [
     "add",
@@ -43,11 +43,8 @@ __all__ = [
     "show",
 ]
 
-#: So many refusals stand in a report; all of them go to `on_refused`.
-KEPT_REFUSALS = 1000
 MAX_SEGMENTS = 10
 
-_BATCH = 10_000
 _IN_ONE_STATEMENT = 900  # MariaDB makes a join of 1,000 and more
 _COLUMNS = (Member.number, Member.text, Member.excluded, Member.source)
 _SEPARATORS = str.maketrans("", "", " +-./()")
@@ -94,31 +91,6 @@ class Marked(NamedTuple):
 
     list_id: int
     number: str
-
-
-class Refusal(NamedTuple):
-    """A row that was not taken: the line where it begins, what stood there (80 characters at most), and why."""
-
-    line: int
-    value: str
-    reason: str
-
-
-@dataclass
-class ImportReport:
-    """What became of the rows: read = added + already + duplicates + refused_total.
-
-    `already`: were members before; `duplicates`: stand in the file more than once; `refused`: the first
-    KEPT_REFUSALS of them.
-    """
-
-    read: int = 0
-    added: int = 0
-    already: int = 0
-    duplicates: int = 0
-    refused_total: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-    by_reason: Counter[str] = field(default_factory=Counter)
 
 
 # --- lists
@@ -318,48 +290,15 @@ def import_rows(
     rows read so far, now and then.
     """
     chosen = get(session, name)
-    report = ImportReport()
-    distinct = _Distinct()
-
-    def good() -> Iterator[dict[str, str | None]]:
-        for batch in _batches(_accepted(rows, plan, max_segments, report, on_refused)):
-            if progress:
-                progress(report.read)
-            if not (strict and report.refused_total):
-                distinct.add(batch)
-                yield batch
-
-    report.added = add_many(session, chosen.id, good(), source, _clock(now))
-    report.already = distinct.count() - report.added
-    report.duplicates = report.read - report.refused_total - distinct.count()
-    if strict and report.refused_total:
-        raise BadFile(_refusal_sentence(report))
-    return report
-
-
-def _accepted(
-    rows: Iterable[Row],
-    plan: Plan,
-    max_segments: int,
-    report: ImportReport,
-    on_refused: Callable[[Refusal], None] | None,
-) -> Iterator[tuple[str, str | None]]:
-    """(number in normal form, own text) of the good rows; counts, and hands on the bad ones."""
-    check_number = checker(plan)
-    for row in rows:
-        report.read += 1
-        found = check_number(row.number)
-        reason = row.problem or found.reason or (row.text and _wrong_text(row.text, max_segments))
-        if not reason:
-            yield found.number, row.text
-            continue
-        refusal = Refusal(row.line, row.number[:80], reason)
-        report.refused_total += 1
-        report.by_reason[reason] += 1
-        if len(report.refused) < KEPT_REFUSALS:
-            report.refused.append(refusal)
-        if on_refused:
-            on_refused(refusal)
+    return imports.import_rows(
+        plan,
+        rows,
+        add=lambda batches: add_many(session, chosen.id, batches, source, _clock(now)),
+        wrong_text=lambda text: _wrong_text(text, max_segments),
+        strict=strict,
+        progress=progress,
+        on_refused=on_refused,
+    )
 
 
 def _wrong_text(text: str | None, max_segments: int) -> str:
@@ -368,30 +307,3 @@ def _wrong_text(text: str | None, max_segments: int) -> str:
     if _IMPOSSIBLE.search(text):
         return "text with characters that do not exist"
     return f"text over {max_segments} segments" if sms_text.segments(text) > max_segments else ""
-
-
-def _batches(pairs: Iterator[tuple[str, str | None]]) -> Iterator[dict[str, str | None]]:
-    while taken := list(itertools.islice(pairs, _BATCH)):
-        taken.reverse()  # a dict keeps the last of equals: the first of the file
-        yield dict(taken)
-
-
-class _Distinct:
-    """Counts distinct numbers in eight bytes each, where a set takes a hundred: by their hashes, of which two among
-    ten million are the same once in some hundred thousand imports."""
-
-    def __init__(self) -> None:
-        self._parts = [array("q") for _ in range(256)]
-
-    def add(self, numbers: Iterable[str]) -> None:
-        for digest in map(hash, numbers):
-            self._parts[digest & 255].append(digest)
-
-    def count(self) -> int:
-        return sum(len(set(part)) for part in self._parts)
-
-
-def _refusal_sentence(report: ImportReport) -> str:
-    line, value, reason = report.refused[0]
-    lines = "1 line is" if report.refused_total == 1 else f"{report.refused_total} lines are"
-    return f'Nothing was imported, {lines} refused; the first, line {line}, is "{value}": {reason}.'

@@ -24,6 +24,7 @@ from ixxsms import (
     lists,
     numbering,
     numbering_plan,
+    optouts,
     outbox,
     receipts,
     routes,
@@ -46,6 +47,7 @@ _READING = {
     "all_lists",
     "all_routes",
     "all_trunks",
+    "check",
     "counts",
     "doubtful",
     "export_rows",
@@ -100,6 +102,7 @@ class Pbx:
         self.outbox = Verbs(self, outbox)
         self.receipts = Verbs(self, receipts)
         self.inbox = Verbs(self, inbox)
+        self.optouts = Verbs(self, optouts)
         self.numbering = Verbs(self, numbering_plan)
 
     def __enter__(self) -> Pbx:

@@ -95,7 +95,9 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     """As `take`, for several at once: with so few statements that each costs little."""
     counts = _Counts(session, config, {clean_caller(ask.caller) for ask in asks}, now)
     trunk_ids = {name: _trunk_id(session, name) for name in {ask.trunk for ask in asks}}
-    taken: list[Message | Reply] = [_take(config, plan, ask, counts, trunk_ids[ask.trunk], now) for ask in asks]
+    numbers = {check(plan, ask.number).number for ask in asks} - {""}
+    out = outbox.opted_out(session, numbers) if numbers else set()
+    taken: list[Message | Reply] = [_take(config, plan, ask, counts, trunk_ids[ask.trunk], out, now) for ask in asks]
     messages = [message for message in taken if isinstance(message, Message)]
     outbox.give_routes(session, messages)
     session.add_all(messages)
@@ -108,9 +110,17 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
 
 
 def _take(
-    config: Config, plan: Plan, ask: Ask, counts: _Counts, trunk_id: int | NotFound | None, now: float
+    config: Config,
+    plan: Plan,
+    ask: Ask,
+    counts: _Counts,
+    trunk_id: int | NotFound | None,
+    out: Collection[str],
+    now: float,
 ) -> Message | Reply:
     caller, checked = clean_caller(ask.caller), check(plan, ask.number)
+    if checked.number in out:
+        return Reply(Status.REFUSED, error=outbox.refusal(checked.number))
     over = checked.valid and (_wrong_prefix(config, checked.number) or counts.over(caller))
     if over:
         log.warning("no SMS from %s to %s: %s", caller, checked.number, over)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, codes, daemons, inbox, numbering_plan, outbox, receipts, routes, trunks, usage
+from ixxsms import arrivals, campaigns, codes, daemons, numbering_plan, outbox, receipts, routes, trunks, usage
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
@@ -292,7 +292,7 @@ class Sender:
         codes.note(session, self.trunk_id, errors, now)
         received = [e for e in self._events if isinstance(e, Received)]
         if received:
-            inbox.store(session, self.trunk_id, received, now, self._doubtful)
+            arrivals.keep(session, self._config, self.trunk_id, received, now, self._doubtful)
         for event in self._events:
             if isinstance(event, Stopped):
                 trunks.stop(session, self.trunk_id, event.reason)

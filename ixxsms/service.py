@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from ixxsms import campaigns, daemons, inbox, outbox, receipts, repeats, trunks, usage
+from ixxsms import arrivals, campaigns, daemons, outbox, receipts, repeats, trunks, usage
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -163,7 +163,7 @@ class Service:
     def _housekeeping(self) -> None:
         now = time.time()
         with self._database.write() as session:
-            inbox.give_up(session, now)
+            arrivals.give_up(session, self.config, now)
         with self._database.write() as session:
             gone = [d.id for d in daemons.dead(session, now, self.config.heartbeat_seconds)]
             gone = [daemon_id for daemon_id in gone if daemon_id != self._identity.daemon_id]

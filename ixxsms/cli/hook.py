@@ -73,6 +73,8 @@ def add(
             name,
             event,
             max_segments=pbx.config.max_segments,
+            optout=pbx.config.optout,
+            optout_keywords=pbx.config.optout_keywords,
             text=read_text(text),
             context=context,
             did=did,

@@ -1,4 +1,4 @@
-"""What commands read: texts, passwords and files of numbers, each also from standard input, which is written "-"."""
+"""What commands read, and where exports go: each also from and to the standard streams, which are written "-"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ixxsms.cli.output import progress_bar
 from ixxsms.errors import BadFile, BadInput
@@ -51,6 +51,19 @@ def number_file(file: str) -> Iterator[Iterator[Row]]:
             yield csvfile.rows(sys.stdin.buffer, name="on standard input", progress=progress)
         else:
             yield csvfile.rows(file, progress=progress)
+
+
+@contextmanager
+def output_file(file: str) -> Iterator[IO[str]]:
+    """Where an export goes."""
+    if file == "-":
+        yield sys.stdout
+        return
+    try:
+        with open(file, "w", encoding="utf-8", newline="") as output:
+            yield output
+    except OSError as error:
+        raise BadFile(f"The file {file} cannot be written: {error.strerror}.") from error
 
 
 def moment(text: str) -> datetime | None:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import csv
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import ixxsms
-from ixxsms.cli.input import number_file, read_text
+from ixxsms.cli.input import number_file, output_file, read_text
 from ixxsms.cli.output import ROWS, Json, iso, local, more, plural, print_json, print_table, progress_bar, say
 from ixxsms.cli.report import harvest_json, import_json, print_harvest, print_import
 from ixxsms.cli.root import examples, group
-from ixxsms.errors import BadFile, BadInput
+from ixxsms.errors import BadInput
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ixxsms.harvest import HarvestReport
-    from ixxsms.lists import ImportReport
+    from ixxsms.imports import ImportReport
     from ixxsms.pbx import Pbx
 
 commands = group("list", "Lists of numbers: from files, from the call records, by hand.")
@@ -204,22 +201,10 @@ def export(
     """Write a list as CSV: number, own text, excluded."""
     with ixxsms.open() as pbx:
         members = pbx.lists.export_rows(name)
-        with _output(file) as output:
+        with output_file(file) as output:
             writer = csv.writer(output, lineterminator="\n")
             writer.writerow(["number", "text", "excluded"])
             writer.writerows([number, text or "", "yes" if excluded else "no"] for number, text, excluded in members)
-
-
-@contextmanager
-def _output(file: str) -> Iterator[IO[str]]:
-    if file == "-":
-        yield sys.stdout
-        return
-    try:
-        with open(file, "w", encoding="utf-8", newline="") as output:
-            yield output
-    except OSError as error:
-        raise BadFile(f"The file {file} cannot be written: {error.strerror}.") from error
 
 
 @commands.command(epilog=examples("ixxsms list delete clients"))

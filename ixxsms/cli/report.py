@@ -8,7 +8,7 @@ from ixxsms.cli.output import print_facts, print_table, say
 
 if TYPE_CHECKING:
     from ixxsms.harvest import HarvestReport
-    from ixxsms.lists import ImportReport
+    from ixxsms.imports import ImportReport
 
 #: So many refused rows are shown.
 REFUSED_ROWS = 20

@@ -9,7 +9,8 @@ from typer.core import TyperGroup
 
 #: The commands in the order of the work, as --help lists them.
 _ORDER = ["init", "numbering", "check", "segments", "trunk", "route", "list", "harvest"]
-_ORDER += ["campaign", "send", "outbox", "receipts", "hook", "sip", "asterisk", "status", "db", "fake-smsc"]
+_ORDER += ["campaign", "send", "outbox", "receipts", "inbox", "optout", "hook", "sip", "asterisk"]
+_ORDER += ["status", "db", "fake-smsc"]
 
 
 class _InOrder(TyperGroup):

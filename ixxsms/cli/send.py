@@ -20,6 +20,7 @@ _WORDS = {
     "refused": "was refused",
     "cancelled": "was not sent",
     "expired": "was not sent",
+    "excluded": "was not sent",
     "in_doubt": "is in doubt, it may have been sent",
 }
 

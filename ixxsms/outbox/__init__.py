@@ -7,6 +7,7 @@ submitted, a window's worth at most, is in doubt.
 
 from __future__ import annotations
 
+from ixxsms.outbox.barred import FAREWELL, OPTED_OUT, opted_out, refusal
 from ixxsms.outbox.claims import Claimed, Source, claim, has_work
 from ixxsms.outbox.doubt import Doubt, Resolved, Verdict, doubtful, doubts_of, identify, on_their_way, resolve
 from ixxsms.outbox.failover import MOST_FAILOVERS, fail_over
@@ -29,10 +30,12 @@ from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
 from ixxsms.outbox.views import get, holds, rows
 
 __all__ = [
+    "FAREWELL",
     "MOST_FAILOVERS",
     "MOST_RESENDS",
     "MOST_RETRIES",
     "NOW",
+    "OPTED_OUT",
     "QUEUED",
     "SLOTS",
     "Claimed",
@@ -68,9 +71,11 @@ __all__ = [
     "keep",
     "new_rounds",
     "on_their_way",
+    "opted_out",
     "prepare",
     "queue_is_large",
     "record",
+    "refusal",
     "remote_key",
     "reroute",
     "resolve",

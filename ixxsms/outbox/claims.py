@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from ixxsms.bulk import update_each
 from ixxsms.models import Message
-from ixxsms.outbox.steps import QUEUED, TABLE
+from ixxsms.outbox.barred import OPTED_OUT, barred
+from ixxsms.outbox.steps import QUEUED, TABLE, step_each
 from ixxsms.outbox.turns import Turn, anywhere, lanes, no_route, untried
 from ixxsms.states import MessageState
 
@@ -77,6 +78,7 @@ def claim(
     only: int | None = None,
 ) -> list[Claimed]:
     """Take messages for this trunk: queued becomes submitted. The caller commits before it writes one byte of them.
+    What would go to a number that has opted out becomes excluded instead.
 
     `room`: segments that the trunk takes now; the last message may overrun it. `better`: the trunks of higher
     priority that may take messages now; what has neither a trunk nor a route is theirs until they have passed it on.
@@ -84,6 +86,7 @@ def claim(
     message, whatever its route.
     """
     claimed: list[Claimed] = []
+    held_back: list[int] = []
     connection = session.connection()
     for place in places:
         if room < 1:
@@ -93,7 +96,10 @@ def claim(
         rows: Any = [row for statement in statements for row in connection.execute(statement, given)]
         if len(statements) > 1:
             rows.sort(key=lambda row: (row.not_before, row.id))
-        for message_id, number, text, sender_id, segments, _ in rows:
+        for message_id, number, text, sender_id, segments, _, out in rows:
+            if out:
+                held_back.append(message_id)
+                continue
             whole = place.text if text is None else text
             claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments))
             room -= segments
@@ -101,6 +107,11 @@ def claim(
                 break
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
     update_each(session, TABLE, [{"id": message.id, **step} for message in claimed], fixed=_SUBMITTED)
+    step_each(
+        session,
+        MessageState.EXCLUDED,
+        [{"id": message_id, "settled_at": now, "reason": OPTED_OUT} for message_id in held_back],
+    )
     return claimed
 
 
@@ -139,7 +150,7 @@ def _waiting(
 
     Parameters: now, campaign (where the place is one), only (where it is asked for), most.
     """
-    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.not_before)
+    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.not_before, barred.label("barred"))
     statement = select(*columns).where(QUEUED, _M.not_before <= bindparam("now"))
     if kind is Kind.QUEUE:
         turn = untried(trunk_id) if only else anywhere(trunk_id, better, dict(routes))

@@ -11,6 +11,7 @@ from ixxsms import text as sms_text
 from ixxsms.errors import BadInput
 from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
+from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
 from ixxsms.outbox.routing import give_routes
 from ixxsms.outbox.steps import PASSED_ON, QUEUED
 from ixxsms.outbox.tallies import forget
@@ -37,7 +38,9 @@ def enqueue(
     sender_id: str = "",
     urgency: int = 0,
 ) -> Message:
-    """Put one message into the outgoing queue. Raises BadInput: bad number, empty or too long text, bad sender id."""
+    """Put one message into the outgoing queue. Raises BadInput: bad number, or one that has opted out; empty or too
+    long text; bad sender id.
+    """
     message = prepare(
         plan,
         number,
@@ -48,6 +51,8 @@ def enqueue(
         sender_id=sender_id,
         urgency=urgency,
     )
+    if urgency != FAREWELL and opted_out(session, [message.number]):
+        raise BadInput(refusal(message.number))
     give_routes(session, [message])
     session.add(message)
     session.flush()
@@ -67,7 +72,7 @@ def prepare(
 ) -> Message:
     """A message for the outgoing queue, to be given its route and added to a session together with others.
 
-    Raises as `enqueue` does.
+    Raises as `enqueue` does; whether the number has opted out is for the caller to ask.
     """
     checked = check(plan, number)
     if not checked.valid:

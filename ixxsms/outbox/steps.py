@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Table, literal_column
 from sqlalchemy.orm import Session
@@ -14,6 +14,8 @@ from ixxsms.models import Message
 from ixxsms.states import MessageState, sources
 
 _IN_ONE_STATEMENT = 500
+
+T = TypeVar("T")
 
 TABLE = cast(Table, Message.__table__)
 
@@ -54,7 +56,7 @@ def words(states: Iterable[MessageState]) -> list[str]:
     return sorted(str(state) for state in states)
 
 
-def chunks(ids: list[int]) -> Iterable[list[int]]:
+def chunks(ids: list[T]) -> Iterable[list[T]]:
     return (ids[at : at + _IN_ONE_STATEMENT] for at in range(0, len(ids), _IN_ONE_STATEMENT))
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from ixxsms import inbox, receipts, repeats, trunks
+from ixxsms import arrivals, receipts, repeats, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers import kinds
@@ -197,7 +197,7 @@ class Webhook:
                     receipts.store(session, told.trunk_id, heard, now, next_ones)
                     for event in told.events:
                         if isinstance(event, Received) and repeats.is_new(session, told.trunk_id, event.token, now):
-                            inbox.store(session, told.trunk_id, [event], now)
+                            arrivals.keep(session, self._config, told.trunk_id, [event], now)
             return [None] * len(batch)
         except Exception as error:
             if len(batch) == 1:

@@ -60,6 +60,9 @@ PROMISED = {
     "outbox resolve": "--as --campaign --trunk --all --yes",
     "receipts unmatched": "--trunk --limit",
     "trunk errors": "--set --provider --reset --seen",
+    "inbox": "--limit",
+    **dict.fromkeys(["optout add", "optout remove", "optout check", "optout import", "optout export"], ""),
+    "optout list": "--filter --limit",
     "status": "",
     "fake-smsc": "--port --host --latency-ms --receipts --no-receipts --record --tls --certificate --key --account"
     " --refuse-bind --max-binds --jitter-ms --shuffle --error --throttle-every --throttle-over --throttle-code"
@@ -69,7 +72,7 @@ PROMISED = {
 }
 
 #: Commands that only change something, and say so in one line.
-SHOWING_NOTHING = {"init", "list include", "list export", "list delete", "fake-smsc", "campaign edit"}
+SHOWING_NOTHING = {"init", "optout export", "list include", "list export", "list delete", "fake-smsc", "campaign edit"}
 SHOWING_NOTHING |= {f"trunk {verb}" for verb in ("add", "edit", "enable", "disable", "remove")}
 SHOWING_NOTHING |= {f"route {verb}" for verb in ("add", "set", "remove")}
 SHOWING_NOTHING |= {f"db {verb}" for verb in ("upgrade", "check", "backup")}

@@ -11,7 +11,8 @@ from ixxsms import csvfile, lists
 from ixxsms.csvfile import Row
 from ixxsms.db import Database
 from ixxsms.errors import BadFile, BadInput, Duplicate, NotFound
-from ixxsms.lists import Added, ListSummary, MemberView, Refusal
+from ixxsms.imports import KEPT_REFUSALS, ImportReport, Refusal
+from ixxsms.lists import Added, ListSummary, MemberView
 from ixxsms.models import Base, Campaign, HarvestMark, Member
 from ixxsms.numbering import make_plan
 
@@ -28,7 +29,7 @@ def session(tmp_path):
     database.close()
 
 
-def import_text(session, text: str, name="clients", **options) -> lists.ImportReport:
+def import_text(session, text: str, name="clients", **options) -> ImportReport:
     return lists.import_rows(session, PLAN, name, csvfile.rows(io.BytesIO(text.encode())), **options)
 
 
@@ -235,10 +236,10 @@ def test_numbers_that_come_again_batches_later_are_duplicates_and_old_ones_are_n
 
 def test_only_the_first_refusals_are_kept_and_all_are_handed_on(session):
     seen: list[Refusal] = []
-    rows = [Row(line, "bad" * 100, None) for line in range(1, lists.KEPT_REFUSALS + 501)]
+    rows = [Row(line, "bad" * 100, None) for line in range(1, KEPT_REFUSALS + 501)]
     report = lists.import_rows(session, PLAN, "clients", rows, on_refused=seen.append)
-    assert len(report.refused) == lists.KEPT_REFUSALS
-    assert report.refused_total == len(seen) == lists.KEPT_REFUSALS + 500
+    assert len(report.refused) == KEPT_REFUSALS
+    assert report.refused_total == len(seen) == KEPT_REFUSALS + 500
     assert len(seen[0].value) == 80
 
 
