@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
+
+# The dialects are imported where they are needed: all of them together would make every command start later.
 
 Processors = tuple[Callable[[Any], Any] | None, ...]
 
@@ -26,13 +27,19 @@ def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None
     statement: Any
     match session.get_bind().dialect.name:
         case "sqlite":
+            from sqlalchemy.dialects import sqlite
+
             statement = sqlite.insert(table).on_conflict_do_nothing()  # who writes at all is alone there
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             statement = postgresql.insert(table)
             statement = statement.on_conflict_do_update(
                 index_elements=list(table.primary_key), set_={key.name: statement.excluded[key.name]}
             )
         case _:
+            from sqlalchemy.dialects import mysql
+
             statement = mysql.insert(table).on_duplicate_key_update({key.name: key})
     session.connection().execute(statement, row)
 
@@ -70,12 +77,18 @@ def add_up(session: Session, table: Table, rows: Sequence[dict[str, Any]], sums:
     statement: Any
     match session.get_bind().dialect.name:
         case "sqlite":
+            from sqlalchemy.dialects import sqlite
+
             insert = sqlite.insert(table)
             statement = insert.on_conflict_do_update(index_elements=key, set_=change(insert.excluded))
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             into = postgresql.insert(table)
             statement = into.on_conflict_do_update(index_elements=key, set_=change(into.excluded))
         case _:
+            from sqlalchemy.dialects import mysql
+
             new = mysql.insert(table)
             statement = new.on_duplicate_key_update(change(new.inserted))
     # In order of the key: two transactions that add to the same rows must not lock them crosswise.
@@ -133,13 +146,19 @@ def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Form:
     into = f"INTO {table.name} ({', '.join(map(dialect.identifier_preparer.quote, names))})"
     match dialect.name:
         case "sqlite":
+            from sqlalchemy.dialects import sqlite
+
             places = ", ".join("?" for _ in names)
             statement = f"INSERT {into} VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             statement = f"INSERT {into} SELECT * FROM {_unnest(types)} ON CONFLICT DO NOTHING"  # noqa: S608 - as above
             return _Form(statement, processors, _by_column)
         case _:
+            from sqlalchemy.dialects import mysql
+
             # Not ON DUPLICATE KEY UPDATE, after which the rows that were there are counted too.
             statement = f"INSERT IGNORE {into} SELECT * FROM {_json_table(types)}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
@@ -165,13 +184,19 @@ def _change(
     this = f"{table.name}.id = r.c{len(names)}{allowed}"
     match dialect.name:
         case "sqlite":
+            from sqlalchemy.dialects import sqlite
+
             own = ", ".join([*same, *(f"{name} = ?" for name in names)])
             statement = f"UPDATE {table.name} SET {own} WHERE id = ?{allowed}"  # noqa: S608 - as above
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             statement = f"UPDATE {table.name} SET {own} FROM {_unnest(types)} WHERE {this}"  # noqa: S608 - as above
             return _Form(statement, processors, _by_column)
         case _:
+            from sqlalchemy.dialects import mysql
+
             statement = f"UPDATE {_json_table(types)} JOIN {table.name} ON {this} SET {own}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
 

@@ -121,8 +121,9 @@ def test_a_user_that_may_not_send_messages_stops_the_trunk(pbx, provider):
 
 def test_a_trunk_comes_back_after_asterisk(pbx, provider):
     with Trunk(pbx, provider) as trunk:
-        pbx.restart()
+        pbx.stop()
         trunk.until(lambda: trunk.driver.link is not Link.UP)
+        pbx.start()
         trunk.until(lambda: trunk.driver.link is Link.UP, 60)
         assert trunk.send("again") == [Accepted(1)]
     assert provider.next_message(10).text == "again"
