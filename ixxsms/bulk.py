@@ -146,19 +146,13 @@ def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Form:
     into = f"INTO {table.name} ({', '.join(map(dialect.identifier_preparer.quote, names))})"
     match dialect.name:
         case "sqlite":
-            from sqlalchemy.dialects import sqlite
-
             places = ", ".join("?" for _ in names)
             statement = f"INSERT {into} VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
-            from sqlalchemy.dialects import postgresql
-
             statement = f"INSERT {into} SELECT * FROM {_unnest(types)} ON CONFLICT DO NOTHING"  # noqa: S608 - as above
             return _Form(statement, processors, _by_column)
         case _:
-            from sqlalchemy.dialects import mysql
-
             # Not ON DUPLICATE KEY UPDATE, after which the rows that were there are counted too.
             statement = f"INSERT IGNORE {into} SELECT * FROM {_json_table(types)}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
@@ -184,19 +178,13 @@ def _change(
     this = f"{table.name}.id = r.c{len(names)}{allowed}"
     match dialect.name:
         case "sqlite":
-            from sqlalchemy.dialects import sqlite
-
             own = ", ".join([*same, *(f"{name} = ?" for name in names)])
             statement = f"UPDATE {table.name} SET {own} WHERE id = ?{allowed}"  # noqa: S608 - as above
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
-            from sqlalchemy.dialects import postgresql
-
             statement = f"UPDATE {table.name} SET {own} FROM {_unnest(types)} WHERE {this}"  # noqa: S608 - as above
             return _Form(statement, processors, _by_column)
         case _:
-            from sqlalchemy.dialects import mysql
-
             statement = f"UPDATE {_json_table(types)} JOIN {table.name} ON {this} SET {own}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
 
