@@ -81,24 +81,25 @@ def on_its_own_server(request, tmp_path):
 def test_the_database_server_is_killed_and_comes_back(on_its_own_server):
     system, server = on_its_own_server
     with FakeSMSC(accounts={"user": "secret"}, latency=0.005) as smsc:
-        campaign(system, smsc, 3000)
+        campaign(system, smsc, 1500)
         with daemon(system) as process:
-            for count in (500, 1500):
+            for count in (300, 800):
                 smsc.wait_until(lambda count=count: smsc.submits >= count, 60, "messages")
                 server.kill()
                 assert "cannot be used" in system.refused("status")
                 server.start()
+                eventually(lambda: system.run("ixxsms", "status").returncode == 0)  # it may recover for a while
             ended = finished(system)
             assert process.poll() is None
-        assert each_once(smsc) == 3000
+        assert each_once(smsc) == 1500
     # Answers that could not be recorded at once were kept: nothing is in doubt.
-    assert ended["accepted"] + ended["delivered"] == 3000
+    assert ended["accepted"] + ended["delivered"] == 1500
     assert "cannot be used" in (system.folder / "daemon.log").read_text()
 
 
 def test_the_smsc_is_away_for_a_while(any_system):
     with FakeSMSC(accounts={"user": "secret"}, latency=0.005) as smsc:
-        campaign(any_system, smsc, 1500)
+        campaign(any_system, smsc, 800)
         with daemon(any_system):
             smsc.wait_until(lambda: smsc.submits >= 400, 60, "messages")
             smsc.stop()
@@ -106,15 +107,15 @@ def test_the_smsc_is_away_for_a_while(any_system):
             assert link["why"]
             smsc.start()
             ended = finished(any_system)
-        assert each_once(smsc) >= 1500 - 20
+        assert each_once(smsc) >= 800 - 20
     assert ended["in_doubt"] <= 20
-    assert ended["accepted"] + ended["delivered"] + ended["in_doubt"] == 1500
+    assert ended["accepted"] + ended["delivered"] + ended["in_doubt"] == 800
 
 
 def test_sigterm_under_load_leaves_nothing_in_doubt(any_system):
     with FakeSMSC(accounts={"user": "secret"}, latency=0.02) as smsc:
-        campaign(any_system, smsc, 2000)
-        for count in (300, 700, 1100):
+        campaign(any_system, smsc, 900)
+        for count in (200, 500):
             with daemon(any_system) as process:
                 smsc.wait_until(lambda count=count: smsc.submits >= count, 60, "messages")
                 process.send_signal(signal.SIGTERM)
@@ -124,15 +125,15 @@ def test_sigterm_under_load_leaves_nothing_in_doubt(any_system):
             assert now["accepted"] + now["delivered"] == smsc.submits
         with daemon(any_system):
             finished(any_system)
-        assert each_once(smsc) == 2000
+        assert each_once(smsc) == 900
 
 
 def test_two_daemons_started_by_mistake_share_the_work(any_system):
     with FakeSMSC(accounts={"user": "secret"}, latency=0.005) as smsc:
-        campaign(any_system, smsc, 1500)
+        campaign(any_system, smsc, 800)
         with daemon(any_system), daemon(any_system):
             finished(any_system)
-        assert each_once(smsc) == 1500
+        assert each_once(smsc) == 800
 
 
 def clock(file: Path, seconds: int) -> dict[str, str]:
@@ -154,12 +155,12 @@ def clock(file: Path, seconds: int) -> dict[str, str]:
 def test_the_clock_jumps_an_hour(any_system, seconds):
     jumping = any_system.folder / "clock"
     with FakeSMSC(accounts={"user": "secret"}, latency=0.005) as smsc:
-        campaign(any_system, smsc, 1500)
+        campaign(any_system, smsc, 800)
         with daemon(any_system, **clock(jumping, 0)), daemon(any_system):
             smsc.wait_until(lambda: smsc.submits >= 400, 60, "messages")
             jumping.write_text(f"{seconds:+}")
             finished(any_system)
-        assert each_once(smsc) == 1500
+        assert each_once(smsc) == 800
 
 
 def test_a_power_cut_leaves_a_database_that_knows_all_that_had_left(tmp_path):
