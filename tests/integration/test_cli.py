@@ -840,3 +840,57 @@ def test_receipts_that_found_no_message_are_shown(ready):
     (row,) = ready.json("receipts", "unmatched", "--trunk", "p")
     assert (row["trunk"], row["remote_id"], row["delivered"], row["code"]) == ("p", "39f9", False, "27")
     assert "p      39f9       34600000001  failed  UNDELIV 27" in ready.done("receipts", "unmatched")
+
+
+def test_numbers_opt_out_are_asked_for_and_come_back(ready, home):
+    assert ready.done("optout", "add", "600 123 456", "--note", "=cmd|' /C calc") == "34600123456 has opted out.\n"
+    assert ready.done("optout", "add", "600123456") == "34600123456 had opted out already.\n"
+    assert ready.json("optout", "add", "600000001") == {"number": "34600000001", "added": True}
+    shown = ready.json("optout", "list", "--filter", "6001")
+    assert (shown["total"], shown["numbers"][0]["source"]) == (1, "hand")
+    table = ready.done("optout", "list")
+    assert table.startswith("2 numbers\n") and max(map(len, table.splitlines())) <= 80
+    found = ready.json("optout", "check", "+34600123456")
+    assert (found["number"], found["opted_out"], found["note"]) == ("34600123456", True, "=cmd|' /C calc")
+    assert ready.json("optout", "check", "600000002") == {"number": "34600000002", "opted_out": False}
+    assert ready("send", "600123456", "hola", "--queue").err == (
+        "ixxsms: The number 34600123456 has opted out: it must not be written to.\n"
+    )
+    exported = list(csv.reader(io.StringIO(ready.done("optout", "export"))))
+    assert exported[0] == ["number", "note", "source", "since"]
+    assert [row[:3] for row in exported[1:]] == [
+        ["34600000001", "", "hand"],
+        ["34600123456", "'=cmd|' /C calc", "hand"],
+    ]
+    assert ready.done("optout", "remove", "600123456") == "34600123456 may be written to again.\n"
+    ran = ready("optout", "remove", "600123456")
+    assert (ran.code, ran.err) == (1, "ixxsms: The number 34600123456 has not opted out.\n")
+    assert ready("optout", "add", "12").err == 'ixxsms: The number "12" cannot opt out: too short.\n'
+    assert "Queued" in ready.done("send", "600123456", "hola", "--queue")
+
+
+def test_a_file_of_numbers_opts_out_and_what_is_exported_can_be_imported(ready, home):
+    (home / "no.csv").write_text("phone;why\n600000001;Ana\n600000001;twice\nabc;\n", encoding="utf-8")
+    found = ready.json("optout", "import", "no.csv")
+    assert (found["rows_read"], found["new"], found["duplicates"], found["refused"]) == (3, 1, 1, 1)
+    assert ready("optout", "import", "no.csv", "--strict").err.startswith("ixxsms: Nothing was imported, 1 line is")
+    ready.done("optout", "export", "out.csv")
+    ready.done("optout", "remove", "600000001")
+    assert "new                1" in ready.done("optout", "import", "-", stdin=(home / "out.csv").read_bytes())
+    assert ready.json("optout", "check", "600000001")["note"] == "Ana"
+
+
+def test_what_came_in_is_shown(ready, home):
+    from ixxsms import inbox
+    from ixxsms.events import Received
+
+    with package.open() as pbx, pbx.database.write() as session:
+        inbox.store(session, 99, [Received("34600000001", "34900123123", "hola\x1b[31m\nsegunda")], 1_800_000_000.0)
+        inbox.store(session, 99, [Received("34600000002", "34900123123", "a", 7, 1, 2)], 1_800_000_000.0)
+        inbox.give_up(session, 1_900_000_000.0)
+    first, second = ready.json("inbox")
+    assert (first["text"], first["whole"], first["from"]) == ("a[…]", False, "34600000002")
+    assert (second["text"], second["whole"], second["trunk"]) == ("hola\x1b[31m\nsegunda", True, "(removed)")
+    shown = ready.done("inbox", "--limit", "1")
+    assert "a[…]" in shown and "segunda" not in shown
+    assert "\x1b" not in ready.done("inbox")

@@ -377,5 +377,8 @@ def test_no_claim_of_a_campaign_on_sqlite_reads_what_is_not_its_own(on_sqlite, m
             plans = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
             fresh = "ix_messages_queued (campaign_id=? AND state=? AND route_id=? AND not_before<?)"
             passed_on = "ix_messages_passed (campaign_id=? AND state=? AND tried>?)"
+            # And each row that is taken is looked up among the opt-outs.
+            assert any("opt_outs USING" in step for step in plans), plans
+            plans = [step for step in plans if "opt_outs" not in step and "SUBQUERY" not in step]
             assert plans[0].endswith((fresh, passed_on)), plans
             assert plans[0].endswith(passed_on) or len(plans) == 1, f"{plans} sorts"
