@@ -70,6 +70,25 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def altering(engine: Engine) -> Iterator[Connection]:
+    """A connection for a change of the schema, in one transaction where the database can; whoever has it commits.
+
+    On SQLite most changes make a table anew, and to drop the old one must not take along the rows that refer to it.
+    """
+    with engine.execution_options(**_WRITE).connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        if engine.dialect.name != "sqlite":
+            yield connection
+            return
+        driver.execute("PRAGMA foreign_keys=OFF")  # inside of a transaction it would do nothing
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            driver.execute("PRAGMA foreign_keys=ON")
+
+
 class _Turn:
     """A lock that is waited for no longer than SQLite's own."""
 

@@ -10,18 +10,24 @@ from sqlalchemy import inspect, text
 from ixxsms.db import Database, renamed_errors
 from ixxsms.errors import ConfigError, DatabaseError
 
-#: The newest revision under migrations/versions. A test holds it equal to Alembic's own idea.
+#: The newest revision under migrations/versions; their names are numbers in order. A test holds it equal to Alembic's
+#: own idea.
 HEAD = "0001"
 
 
 def upgrade(database: Database) -> bool:
-    """Bring the schema up to date, creating it in an empty database. Returns whether there was anything to do."""
+    """Bring the schema up to date, creating it in an empty database. Returns whether there was anything to do.
+
+    Raises DatabaseError where it is newer than this program.
+    """
     from alembic import command
     from alembic.config import Config as AlembicConfig
 
     if database.url.get_backend_name() == "sqlite":
         _make_folder(Path(str(database.url.database)))
-    if revision(database) == HEAD:
+    found = revision(database)
+    _refuse_newer(found)
+    if found == HEAD:
         return False
     with as_file(files("ixxsms") / "migrations") as scripts, renamed_errors(database.url):
         settings = AlembicConfig()
@@ -47,8 +53,17 @@ def check(database: Database) -> None:
     found = revision(database)
     if not found:
         raise DatabaseError("The database has not been set up; run: ixxsms init")
+    _refuse_newer(found)
     if found != HEAD:
         raise DatabaseError(f"The database is at revision {found}, this program needs {HEAD}; run: ixxsms db upgrade")
+
+
+def _refuse_newer(found: str) -> None:
+    if found > HEAD:
+        raise DatabaseError(
+            f"The database is at revision {found} of a newer ixxsms, this one knows no more than {HEAD};"
+            " install the newer one, or restore a backup of before."
+        )
 
 
 def _make_folder(file: Path) -> None:

@@ -79,7 +79,8 @@ def postgresql(*, durable: bool = False, environ: Mapping[str, str] | None = Non
             *("-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
             *("-c", f"fsync={'on' if durable else 'off'}", "-c", "max_connections=60"),
         ]
-        with running(command, folder / "log", port, environ) as process:
+        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        with running(command, folder / "log", port, environ, ready) as process:
             yield DatabaseServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", process)
 
 
@@ -153,12 +154,19 @@ def private_folder() -> Iterator[Path]:
 class Running:
     """A server process, which can be killed and come back."""
 
-    def __init__(self, command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> None:
-        self._command, self._log, self._port, self._environ = command, log, port, environ or {}
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        port: int,
+        environ: Mapping[str, str] | None = None,
+        ready: list[str] | None = None,
+    ) -> None:
+        self._command, self._log, self._port, self._environ, self._ready = command, log, port, environ or {}, ready
         self.start()
 
     def start(self) -> None:
-        """Returns when its port answers."""
+        """Returns when its port answers and, where one is given, the command `ready` succeeds."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -168,6 +176,9 @@ class Running:
                 env={**os.environ, **self._environ},
             )
         _wait_for_port(self._port, self._process, self._log)
+        # PostgreSQL's port answers while it still sends everybody away.
+        while self._ready and subprocess.run(self._ready, check=False).returncode and self._process.poll() is None:
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """Without a chance to put anything in order."""
@@ -183,9 +194,15 @@ class Running:
 
 
 @contextmanager
-def running(command: list[str], log: Path, port: int, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """A server until the end of the block, which begins when its port answers."""
-    server = Running(command, log, port, environ)
+def running(
+    command: list[str],
+    log: Path,
+    port: int,
+    environ: Mapping[str, str] | None = None,
+    ready: list[str] | None = None,
+) -> Iterator[Running]:
+    """A server until the end of the block, which begins when it is ready."""
+    server = Running(command, log, port, environ, ready)
     try:
         yield server
     finally:

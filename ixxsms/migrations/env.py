@@ -2,11 +2,10 @@
 
 from alembic import context
 
+from ixxsms.db import altering
 from ixxsms.models import Base
 
-engine = context.config.attributes["engine"]
-
-with engine.connect() as connection:
+with altering(context.config.attributes["engine"]) as connection:
     context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
         context.run_migrations()
