@@ -141,7 +141,7 @@ def test_with_the_daemon_down_a_sip_phone_is_told_so(site, sip_port):
 def test_a_call_sends_and_hears_that_it_was_sent(served):
     status, message_id, segments, error, returned = served.call("send", NUMBER="600123456")
     assert (status, segments, error, returned) == ("SENT", "1", "", "SENT")
-    assert served.smsc.texts()[-1] == ("34600123456", 'Hola, "qué" tal: ñ;')
+    assert ("34600123456", 'Hola, "qué" tal: ñ;') in served.smsc.texts()
     assert int(message_id) > 0
 
 
@@ -212,7 +212,7 @@ def test_a_voicemail_is_told_to_its_owner_only_if_there_is_one(served):
 
 def test_a_url_may_carry_number_and_text(served):
     assert served.call("url", NUMBER="600123464")[0] == "SENT"
-    assert served.smsc.texts()[-1] == ("34600123464", 'Hola, "ñ" & más')
+    assert ("34600123464", 'Hola, "ñ" & más') in served.smsc.texts()
 
 
 def test_a_route_that_is_not_there_is_said(served):
@@ -266,11 +266,14 @@ class OneTimeCode:
         self.run = site.start("otp", by="typist", NUMBER=number, **variables)
 
     def code(self):
-        self.site.smsc.wait_until(lambda: len(self.site.smsc.texts()) > self.before)
-        number, text = self.site.smsc.texts()[self.before]
-        code = text.removeprefix("Your code is ").removesuffix(", Ana")
-        assert (number, len(code), code.isdigit()) == (f"34{self.number}", 6, True)
+        """The one in the SMS to this number; what an earlier call sent may still arrive before it."""
+        self.site.smsc.wait_until(self.texts)
+        code = self.texts()[0].removeprefix("Your code is ").removesuffix(", Ana")
+        assert (len(code), code.isdigit()) == (6, True)
         return code
+
+    def texts(self):
+        return [text for number, text in self.site.smsc.texts()[self.before :] if number == f"34{self.number}"]
 
     def type(self, digits, reads):
         """Type, once the code was asked for so many times."""
