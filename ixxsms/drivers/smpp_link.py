@@ -20,7 +20,7 @@ from ixxsms.events import Event, Submission
 from ixxsms.smpp.session import Session, State
 
 CONNECT_SECONDS = 10.0  #: for each address of the SMSC, and for the TLS handshake
-PIECE = 64  #: messages that are made before what there is gets written
+PIECE = 25  #: messages that are made before what there is gets written
 READ_OCTETS = 64 * 1024
 #: While so much waits to be written nothing is read: a peer that asks and never listens must not fill our memory.
 UNWRITTEN_OCTETS = 1024 * 1024
