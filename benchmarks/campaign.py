@@ -98,7 +98,8 @@ class Bench:
     def daemon(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("IXXSMS_")}
         environ |= {"IXXSMS_DATABASE_URL": self.url, "IXXSMS_RECEIPTS": "no", "IXXSMS_LOG_LEVEL": "warning"}
-        environ |= {"IXXSMS_FASTAGI_PORT": "0", **{f"IXXSMS_{k.upper()}": v for k, v in settings.items()}}
+        environ |= {"IXXSMS_STATE_DIR": str(self.folder), "IXXSMS_FASTAGI_PORT": "0"}
+        environ |= {f"IXXSMS_{name.upper()}": value for name, value in settings.items()}
         if self.url.startswith("sqlite"):
             environ |= self._slow
         return subprocess.Popen([BIN / "ixxmassivesms", *arguments], env=environ)

@@ -125,6 +125,25 @@ def update_each(
     connection.exec_driver_sql(form.sql, form.parameters(_columns(form, columns, ordered)))
 
 
+def update_all(
+    session: Session,
+    table: Table,
+    ids: Sequence[int],
+    values: Mapping[str, Any],
+    *,
+    fixed: tuple[tuple[str, str], ...] = (),
+) -> None:
+    """Change the rows with these ids, all to the same values; `fixed` as in update_each."""
+    if not ids:
+        return
+    connection = session.connection()
+    dialect, names = connection.dialect, tuple(values)
+    sql = _change_all(dialect, table, names, fixed)
+    these: Any = sorted(ids) if dialect.name == "postgresql" else json.dumps(sorted(ids))
+    given = [values[name] for name in names]
+    connection.exec_driver_sql(sql, (*given, these) if dialect.name in ("sqlite", "postgresql") else (these, *given))
+
+
 class _Form(NamedTuple):
     sql: str
     processors: Processors
@@ -187,6 +206,22 @@ def _change(
         case _:
             statement = f"UPDATE {_json_table(types)} JOIN {table.name} ON {this} SET {own}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
+
+
+@lru_cache(maxsize=50)
+def _change_all(dialect: Dialect, table: Table, names: tuple[str, ...], fixed: tuple[tuple[str, str], ...]) -> str:
+    place = "?" if dialect.name == "sqlite" else "%s"
+    change = [*fixed, *((name, place) for name in names)]
+    own = ", ".join(f"{name} = {value}" for name, value in change)
+    match dialect.name:
+        case "sqlite":
+            return f"UPDATE {table.name} SET {own} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+        case "postgresql":
+            return f"UPDATE {table.name} SET {own} WHERE id = ANY(%s)"  # noqa: S608 - as above
+        case _:
+            own = ", ".join(f"{table.name}.{name} = {value}" for name, value in change)
+            rows = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS r"
+            return f"UPDATE {rows} JOIN {table.name} ON {table.name}.id = r.id SET {own}"  # noqa: S608 - as above
 
 
 def _processors_and_types(dialect: Dialect, table: Table, names: tuple[str, ...]) -> tuple[Processors, list[str]]:

@@ -40,6 +40,12 @@ SETTINGS = (
     Setting(
         "harvest_overlap_hours", 24, "How far before its mark a harvest reads again: a call is recorded at its end."
     ),
+    Setting(
+        "state_dir",
+        "",
+        "Where a daemon keeps what it has on its way, for the time after a crash; empty: beside an SQLite database,"
+        " else /var/lib/ixxsms.",
+    ),
     Setting("script_dir", "/var/lib/ixxsms/scripts", "Where the scripts of script trunks must lie."),
     Setting("script_timeout", 30.0, "Seconds after which a script is ended and its message is in doubt."),
     Setting("max_segments", 10, "The most segments that one text may need."),

@@ -61,6 +61,11 @@ class Database:
         with renamed_errors(self.url), self._turn, own as session, session.begin():
             yield session
 
+    @property
+    def folder(self) -> Path | None:
+        """Where its file lies; None: it is on a server."""
+        return Path(str(self.url.database)).absolute().parent if self.url.get_backend_name() == "sqlite" else None
+
     def is_empty(self) -> bool:
         """Whether the database has no table at all."""
         with renamed_errors(self.url):

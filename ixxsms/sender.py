@@ -1,13 +1,17 @@
 """The sender of one trunk: it holds the driver in one hand and the outbox in the other, and nobody else does.
 
-One step: hear what the driver has to say; in one short transaction write that down and claim what fits into the
-window; after the commit, and not before, give the claimed messages to the driver and acknowledge what was stored.
+One step: hear what the driver has to say; in one short transaction write that down and claim what goes out next; after
+the commit, and not before, give the claimed messages to the driver and acknowledge what was stored.
+
+A fast trunk does not have a transaction for each window: more is claimed than the window has room for, what goes out in
+a moment, and the journal says after a crash what of it had left.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +40,7 @@ from ixxsms.events import (
     Submission,
     Warned,
 )
+from ixxsms.journal import Journal, Life
 from ixxsms.models import Trunk
 from ixxsms.numbering import Plan, digits, national
 from ixxsms.pace import Pace
@@ -54,6 +59,18 @@ REPORT = 2.0
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
 
+#: Between two transactions lie so many times the seconds that the commit took, within these limits, unless the link
+#: would have nothing to do: a slow disk gets larger batches, not a slower trunk. So much is claimed ahead, too.
+GATHER = 8.0
+GATHER_LEAST, GATHER_MOST = 0.015, 0.1
+MOST_AHEAD = 4_000
+
+#: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
+HANDED_WITHIN = 1.0
+
+#: What was queued outside any campaign does not wait for room ahead: so many of them are claimed at once.
+QUEUE_ROOM = 25
+
 #: While the database is away incoming SMS and receipts wait so many seconds for it, no more of them than MOST_HELD;
 #: then the other side keeps them and brings them again.
 REFUSE_AFTER = 5.0
@@ -66,9 +83,13 @@ MOST_DOUBTFUL = 100
 
 @dataclass
 class Identity:
-    """Which daemon this process is. It changes when others had taken it for dead and it enters itself anew."""
+    """Which daemon this process is. It changes when others had taken it for dead and it enters itself anew.
+
+    `journals`: where its senders keep what is on its way, and the life by which it is found; None: they keep none.
+    """
 
     daemon_id: int
+    journals: tuple[Path, Life] | None = None
 
 
 class Sender:
@@ -106,10 +127,17 @@ class Sender:
         self._events: list[Event] = []
         self._running: list[outbox.Source] = []
         self._owed: dict[int, int] = {}  # message -> segments that were counted for it
+        self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
+        self._journal: Journal | None = None
+        self._journal_of = 0  # the daemon whose it is
         self._asks_neighbours = alternatives is None
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
         self._backlog = self._woken = self._stopping = self._store_failed = False
+        self._gather = GATHER_LEAST
+        self._exchanged = self._exchange_at = 0.0
+        self._handed = 0  # segments since the last transaction
+        self._rate = 0.0
         self._failing_since: float | None = None
         self._doubtful: list[float] = []
         self._refreshed = self._reported = self._placed = self._look_at = 0.0
@@ -156,15 +184,16 @@ class Sender:
         deadline = time.monotonic() + self._config.stop_seconds
         while self._owed and time.monotonic() < deadline:
             self.step()
-        self._events += self._driver.close()
+        self._hear(self._driver.close())
         self._record_last()
 
     def step(self) -> None:
         """One turn of the loop; a database that fails is waited for, and what was heard is kept until then."""
         self._hear(self._driver.poll(self._timeout()))
         try:
+            self._hand_over()
             self._refresh()
-            if self._events or (self._room() >= 1 and (self._backlog or self._called() or self._look())):
+            if self._is_due():
                 self._exchange()
         except DatabaseError as error:
             if not self._store_failed:
@@ -174,8 +203,20 @@ class Sender:
             self._hear(self._driver.poll(1.0))
             self._turn_away()
 
+    def _is_due(self) -> bool:
+        """Whether there is something to write down or to claim, now."""
+        if self._ahead and self._given_up():
+            return True
+        if not self._ahead and self._room() >= 1:
+            return bool(self._events) or self._backlog or self._called() or self._look()
+        if self._events and (self._stopping or time.monotonic() >= self._exchange_at):
+            return True
+        return self._claims_ahead() and self._called()
+
     def _hear(self, events: list[Event]) -> None:
         self._events += events
+        if self._journal and events:
+            self._journal.heard(events)
         if self._accepted and events:
             self._accepted([event.message_id for event in events if isinstance(event, Accepted)])
 
@@ -196,14 +237,54 @@ class Sender:
 
     def _timeout(self) -> float:
         """Seconds to wait for the driver: not at all while there may be more to claim."""
-        if self._backlog and self._room() >= 1:
+        most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
+        if self._backlog and not self._ahead and self._room() >= 1:
             return 0.0
-        return float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
+        return min(most, max(0.0, self._exchange_at - time.monotonic())) if self._events else most
 
     def _room(self) -> float:
         if self._stopping or self._plan is None or self._at_cap:
             return 0
         return min(self._driver.room(), self._pace.allowed(time.monotonic()))
+
+    def _claims_ahead(self) -> bool:
+        """Whether it may claim more than there is room for: only with a journal that says what of it has left."""
+        return (
+            self._journal is not None
+            and self._journal.kept
+            and self._driver.link is Link.UP
+            and not (self._limited or self._stopping or self._at_cap or self._plan is None)
+        )
+
+    def _claimable(self) -> float:
+        """How many segments to claim now: what there is room for, and what goes out until the next time and again."""
+        room = self._room()
+        if not self._claims_ahead():
+            return room
+        ahead = min(MOST_AHEAD, 2 * self._gather * self._rate)
+        free = room + ahead - sum(message.segments for message, _ in self._ahead)
+        return max(free, QUEUE_ROOM) if self._woken else free
+
+    def _given_up(self) -> bool:
+        """Whether what was claimed ahead is not to be handed over any more."""
+        late = time.monotonic() - self._ahead[0][1] > HANDED_WITHIN
+        return late or self._stopping or self._driver.link is not Link.UP
+
+    def _hand_over(self) -> None:
+        """Give the driver what it has room for."""
+        room, batch, last = self._room(), [], time.monotonic() - HANDED_WITHIN
+        while self._ahead and room >= 1 and self._ahead[0][1] > last:
+            message, _ = self._ahead.popleft()
+            batch.append(message)
+            room -= message.segments
+        if not batch:
+            return
+        if self._journal:
+            self._journal.handed([message.id for message in batch])
+        self._driver.submit(self._submissions(batch))
+        segments = sum([message.segments for message in batch])
+        self._pace.spend(segments)
+        self._handed += segments
 
     def _look(self) -> bool:
         now, began = time.time(), time.monotonic()
@@ -232,32 +313,61 @@ class Sender:
         return [outbox.Source(), *running[turn:], *running[:turn]]
 
     def _exchange(self) -> None:
-        """Record what was heard, claim what fits, commit; only then write and acknowledge."""
-        room = self._room()
+        """Record what was heard, claim what goes out next, commit; only then write and acknowledge."""
+        self._open_journal()
+        began = time.monotonic()
+        self._measure(began)
+        room = self._claimable()
+        self._woken = False
+        back = [message.id for message, _ in self._ahead] if self._ahead and self._given_up() else []
         with self._transaction() as (session, now):
             if self._store_failed:
                 # An earlier commit may have reached the database although its answer did not reach us.
                 outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
             self._record(session, now)
+            outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
             claimed = self._claim(session, room, now) if room >= 1 else []
+            if self._journal:
+                self._journal.claimed([message.id for message in claimed])
         self._store_failed, self._failing_since = False, None
         heard, self._events = self._events, []
-        self._settle(heard)
+        self._settle(heard, back)
         self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
         self._owed.update((message.id, message.segments) for message in claimed)
-        self._driver.submit([self._submission(message) for message in claimed])
-        self._pace.spend(sum(message.segments for message in claimed))
+        # What is of no campaign goes before what is.
+        self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
+        self._ahead.extend((message, began) for message in claimed if not message.queue)
+        self._hand_over()
         self._driver.acknowledge([event.token for event in heard if isinstance(event, Receipt | Received)])
+        if self._journal and self._journal.full:
+            ahead = {message.id for message, _ in self._ahead}
+            self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
+        self._exchange_at = time.monotonic() + self._gather
+
+    def _open_journal(self) -> None:
+        """Its own life's, which begins anew when others had taken this daemon for dead."""
+        if self._identity.journals and self._journal_of != self._identity.daemon_id:
+            if self._journal:
+                self._journal.end()
+            self._journal = Journal(*self._identity.journals, self.trunk_id)
+            self._journal_of = self._identity.daemon_id
+
+    def _measure(self, now: float) -> None:
+        """How fast the messages go out; over less time than this a figure says nothing."""
+        if now - self._exchanged >= GATHER_LEAST / 3:
+            self._rate = self._handed / (now - self._exchanged)
+            self._exchanged, self._handed = now, 0
 
     @contextmanager
     def _transaction(self) -> Iterator[tuple[Session, float]]:
         """One in which incoming SMS are stored, and its time: by it they are known if the commit's answer is lost."""
-        now, committing = 0.0, False
+        now, committing = 0.0, 0.0
         try:
             with self._database.write() as session:
                 now = time.time()
                 yield session, now
-                committing = True
+                committing = time.monotonic()
+            self._gather = min(GATHER_MOST, max(GATHER_LEAST, GATHER * (time.monotonic() - committing)))
         except DatabaseError:
             if committing:
                 self._doubtful.append(now)
@@ -317,8 +427,12 @@ class Sender:
             usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)
         return claimed
 
-    def _settle(self, events: list[Event]) -> None:
-        """Keep our own account of what was recorded."""
+    def _settle(self, events: list[Event], back: list[int]) -> None:
+        """Keep our own account of what was recorded and given back."""
+        if back:
+            self._ahead.clear()
+            for message_id in back:
+                del self._owed[message_id]
         for event in events:
             if isinstance(event, Accepted | Refused | Deferred | InDoubt):
                 counted = self._owed.pop(event.message_id, 0)
@@ -336,19 +450,15 @@ class Sender:
                 log.error("trunk %s has stopped: %s", self.name, event.reason)
                 self._stopping = True
 
-    def _submission(self, message: outbox.Claimed) -> Submission:
+    def _submissions(self, messages: Sequence[outbox.Claimed]) -> list[Submission]:
         assert self._plan is not None
-        without = not self._trunk.append_country_code
-        local = national(self._plan, message.number)
-        plain = digits(message.number)
-        return Submission(
-            message_id=message.id,
-            destination=local if without else plain,
-            text=message.text,
-            sender_id=message.sender_id or self._trunk.sender_id,
-            national=without and local != plain,
-            segments=message.segments,
-        )
+        without, own = not self._trunk.append_country_code, self._trunk.sender_id
+        submissions = []
+        for message_id, number, text, sender_id, segments, _ in messages:
+            plain = digits(number)
+            local = national(self._plan, number) if without else plain
+            submissions.append(Submission(message_id, local, text, sender_id or own, local != plain, segments))
+        return submissions
 
     # -- the neighbours --------------------------------------------------------------------------------------------
 
@@ -393,10 +503,14 @@ class Sender:
         deadline = time.monotonic() + self._config.stop_seconds
         while True:
             try:
+                back = [message.id for message, _ in self._ahead]
                 with self._transaction() as (session, now):
                     self._record(session, now)
-                self._settle(self._events)
+                    outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
+                self._settle(self._events, back)
                 self._events = []
+                if self._journal and not self._owed:
+                    self._journal.end()
                 return
             except DatabaseError as error:
                 if time.monotonic() > deadline:

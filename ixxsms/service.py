@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from ixxsms import arrivals, campaigns, daemons, outbox, receipts, repeats, trunks, usage
+from ixxsms import arrivals, campaigns, daemons, journal, outbox, receipts, repeats, trunks, usage
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
 from ixxsms.edge import Edge, Listener
 from ixxsms.errors import DatabaseError, Error
-from ixxsms.models import Trunk
+from ixxsms.journal import Life
+from ixxsms.models import Daemon, Trunk
 from ixxsms.sender import Identity, Sender, may_send, neighbours, next_trunks
 from ixxsms.tallier import Tallier
 
@@ -32,6 +35,9 @@ MATCH = 0.3
 #: A receipt without a message is looked at again for so many seconds.
 MATCH_AGAIN = 60.0
 
+#: Where journals are kept if neither a setting nor an SQLite database says where.
+SYSTEM_STATE = Path("/var/lib/ixxsms")
+
 #: Receipts without a message are kept for a week: some SMSCs send them days later.
 KEEP_RECEIPTS = 7 * 24 * 3600.0
 
@@ -43,6 +49,7 @@ class Service:
         self.config = config
         self._database = database
         self._identity = Identity(0)
+        self._journals = _journals(database, config)
         self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
@@ -98,7 +105,7 @@ class Service:
         with self._database.write() as session:
             unlimited = [trunk for trunk in trunks.all_trunks(session) if not trunk.hosts and not trunk.most_daemons]
             active = [trunk.id for trunk in unlimited if _usable(trunk)]
-            self._identity.daemon_id = daemons.register(session, active, time.time())
+            self._register(session, active)
         self._housekeeping()
 
     def _turn(self) -> None:
@@ -118,7 +125,13 @@ class Service:
             if daemons.heartbeat(session, self._identity.daemon_id, time.time()):
                 return
             log.warning("another daemon took this one for dead; it enters itself anew")
-            self._identity.daemon_id = daemons.register(session, list(self._senders), time.time())
+            self._register(session, self._senders)
+
+    def _register(self, session: Session, trunk_ids: Iterable[int]) -> None:
+        now = time.time()
+        self._identity.daemon_id = daemons.register(session, trunk_ids, now)
+        if self._journals:
+            self._identity.journals = (self._journals, Life(os.getpid(), now))
 
     def _match_trunks(self) -> None:
         """Start a sender for each active trunk that has none; end those whose trunk changed, stopped or went."""
@@ -144,8 +157,24 @@ class Service:
         """A sender has ended. What it still held, if it did not end in order, is in doubt."""
         daemon_id = self._identity.daemon_id
         with self._database.write() as session:
-            outbox.settle_dead(session, [daemon_id], time.time(), self.config.resend_in_doubt, trunk_id)
+            self._settle(session, daemon_id, self._own_life(), trunk_id)
             daemons.remove_link(session, daemon_id, trunk_id)
+        journal.forget(self._journals, self._own_life(), trunk_id)
+
+    def _settle(self, session: Session, daemon_id: int, life: Life | None, trunk_id: int | None = None) -> int:
+        """What a daemon or its sender of one trunk still held: recorded as far as its journal knows, else in doubt."""
+        return outbox.settle_dead(
+            session,
+            [daemon_id],
+            time.time(),
+            self.config.resend_in_doubt,
+            trunk_id,
+            known=journal.known(self._journals, life, trunk_id),
+            cdr_due=self.config.cdr_sms,
+        )
+
+    def _own_life(self) -> Life | None:
+        return self._identity.journals[1] if self._identity.journals else None
 
     def _start(self, trunk: Trunk) -> None:
         try:
@@ -165,13 +194,12 @@ class Service:
         with self._database.write() as session:
             arrivals.give_up(session, self.config, now)
         with self._database.write() as session:
-            gone = [d.id for d in daemons.dead(session, now, self.config.heartbeat_seconds)]
-            gone = [daemon_id for daemon_id in gone if daemon_id != self._identity.daemon_id]
-            if gone:
-                count = outbox.settle_dead(session, gone, now, self.config.resend_in_doubt)
-                log.warning("%d daemons ended without a word; %d messages were on their way", len(gone), count)
-                for daemon_id in gone:
-                    daemons.forget(session, daemon_id)
+            found = daemons.dead(session, now, self.config.heartbeat_seconds)
+            gone = {daemon.id: _life(daemon) for daemon in found if daemon.id != self._identity.daemon_id}
+            for daemon_id, life in gone.items():
+                count = self._settle(session, daemon_id, life)
+                log.warning("daemon %d ended without a word; %d messages are in doubt", daemon_id, count)
+                daemons.forget(session, daemon_id)
             outbox.settle_orphans(session, now, self.config.resend_in_doubt)
             outbox.new_rounds(session, now)
             if self.config.message_lifetime_hours:
@@ -181,6 +209,8 @@ class Service:
             receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
             receipts.forget_old(session, now - KEEP_RECEIPTS)
             repeats.forget_old(session, now - KEEP_RECEIPTS)
+        for life in gone.values():
+            journal.forget(self._journals, life)
         self._tallier.turn()
 
     def _drained(self) -> bool:
@@ -225,10 +255,28 @@ class Service:
             self._tallier.turn(ending=True)
             self._call_records.stop()
             with self._database.write() as session:
-                outbox.settle_dead(session, [self._identity.daemon_id], time.time(), self.config.resend_in_doubt)
+                self._settle(session, self._identity.daemon_id, self._own_life())
                 daemons.forget(session, self._identity.daemon_id)
+            journal.forget(self._journals, self._own_life())
         except DatabaseError as error:
             log.error("%s", error)
+
+
+def _journals(database: Database, config: Config) -> Path | None:
+    """Where the senders keep their journals; None where nothing can be written."""
+    state = Path(config.state_dir) if config.state_dir else database.folder or SYSTEM_STATE
+    folder = state / "journals"
+    try:
+        folder.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        log.warning("what is on its way is not kept in %s (%s): after a crash it is in doubt", folder, error.strerror)
+        return None
+    return folder
+
+
+def _life(daemon: Daemon) -> Life | None:
+    """By which this host's journals of a daemon are found; None: it ran elsewhere."""
+    return Life(daemon.pid, daemon.started_at) if daemon.host == daemons.this_host() else None
 
 
 def _usable(trunk: Trunk) -> bool:

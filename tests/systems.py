@@ -25,6 +25,7 @@ class System:
             "IXXSMS_CONFIG": str(folder / "etc" / "ixxsms.conf"),
             "IXXSMS_DATABASE_URL": database_url,
             "IXXSMS_CDR_URL": f"sqlite:///{self.cdr}",
+            "IXXSMS_STATE_DIR": str(folder),
             "IXXSMS_SCRIPT_DIR": str(folder / "scripts"),
             "IXXSMS_POLL_SECONDS": "0.02",
         }

@@ -22,7 +22,7 @@ FLOORS: list[list[set[str]]] = [
         {"csvfile"},
         {"hours"},
     ],
-    [{"smpp"}, {"imports"}],
+    [{"smpp"}, {"imports"}, {"journal"}],
     [{"config"}, {"db", "bulk", "models", "schema", "migrations", "inspection", "backup"}, {"drivers"}, {"asterisk"}],
     [
         {"lists"},

@@ -1,8 +1,9 @@
 """The outbox: messages on their way. Only this package changes a message's state, always by a guarded UPDATE.
 
-A claim takes queued messages straight to submitted, no more than the driver has room for; its transaction is
-committed before the first byte is written. So after a crash what is still queued has certainly not left, and what is
-submitted, a window's worth at most, is in doubt.
+A claim takes queued messages straight to submitted; its transaction is committed before the first byte is written. So
+after a crash what is still queued has certainly not left. Of what is submitted the sender's journal knows more: what
+was not handed to the link is queued again, what was answered is recorded, and the rest, a window's worth at most, is in
+doubt. Without a journal nothing is claimed but what the link has room for, and all of it is in doubt.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ixxsms.outbox.outcomes import (
     settle,
     settle_dead,
     settle_orphans,
+    unclaim,
 )
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
@@ -85,4 +87,5 @@ __all__ = [
     "settle_dead",
     "settle_orphans",
     "slot",
+    "unclaim",
 ]

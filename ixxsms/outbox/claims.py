@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import update_each
+from ixxsms.bulk import update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
 from ixxsms.outbox.steps import QUEUED, TABLE, step_each
@@ -20,7 +20,7 @@ from ixxsms.outbox.turns import Turn, anywhere, lanes, no_route, untried
 from ixxsms.states import MessageState
 
 #: So many messages are claimed in one transaction at most.
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 5_000
 
 _M = Message.__table__.c
 _SUBMITTED = (("state", f"'{MessageState.SUBMITTED}'"), ("attempts", "messages.attempts + 1"))
@@ -56,13 +56,17 @@ class Source:
 
 
 class Claimed(NamedTuple):
-    """A message that is now submitted, with the text and the sender id that count (the trunk's may still follow)."""
+    """A message that is now submitted, with the text and the sender id that count (the trunk's may still follow).
+
+    `queue`: it is of the outgoing queue, which goes before every campaign.
+    """
 
     id: int
     number: str
     text: str
     sender_id: str
     segments: int
+    queue: bool
 
 
 def claim(
@@ -93,7 +97,7 @@ def claim(
             break
         given = {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))}
         statements = _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, True)
-        rows: Any = [row for statement in statements for row in connection.execute(statement, given)]
+        rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
             rows.sort(key=lambda row: (row.not_before, row.id))
         for message_id, number, text, sender_id, segments, _, out in rows:
@@ -101,12 +105,13 @@ def claim(
                 held_back.append(message_id)
                 continue
             whole = place.text if text is None else text
-            claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments))
+            queue = place.campaign_id is None
+            claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments, queue))
             room -= segments
             if room < 1:
                 break
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
-    update_each(session, TABLE, [{"id": message.id, **step} for message in claimed], fixed=_SUBMITTED)
+    update_all(session, TABLE, [message.id for message in claimed], step, fixed=_SUBMITTED)
     step_each(
         session,
         MessageState.EXCLUDED,

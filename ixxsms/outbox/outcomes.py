@@ -14,7 +14,7 @@ from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
 from ixxsms.outbox.steps import SUBMITTED, chunks, listed, step_each, tried_by
 from ixxsms.outbox.turns import NextTrunks, Turn
-from ixxsms.smpp.receipt import remote_id_keys
+from ixxsms.smpp.receipt import remote_id_key
 from ixxsms.states import MessageState
 
 #: The wait before a new round doubles each time; none is longer than this, in seconds.
@@ -177,7 +177,7 @@ def _wait(outcome: Deferred, attempts: int, retry: Retry) -> float:
 
 def remote_key(remote_id: str) -> str:
     """The normal form under which receipts look for a remote id."""
-    return next(iter(remote_id_keys(remote_id)), "")[:65]
+    return remote_id_key(remote_id)[:65]
 
 
 def _remote(remote_ids: tuple[str, ...]) -> dict[str, Any]:
@@ -217,18 +217,31 @@ def settle(session: Session, delivered: dict[int, bool], codes: dict[int, str], 
 
 
 def settle_dead(
-    session: Session, daemon_ids: Sequence[int], now: float, resend_in_doubt: bool, trunk_id: int | None = None
+    session: Session,
+    daemon_ids: Sequence[int],
+    now: float,
+    resend_in_doubt: bool,
+    trunk_id: int | None = None,
+    *,
+    known: Mapping[tuple[int, int], Outcome] | None = None,
+    cdr_due: bool = False,
 ) -> int:
     """What dead daemons (or their dead sender of one trunk) had submitted may have left: it is in doubt.
 
-    Returns how many messages that were.
+    Except for what is known, by (trunk, message): what was answered is recorded, and what has not left is queued again.
+    Returns how many messages are in doubt.
     """
-    held = select(Message.id).where(Message.daemon_id.in_(daemon_ids))
+    held = select(Message.via_trunk_id, Message.id).where(Message.daemon_id.in_(daemon_ids))
     if trunk_id is not None:
         held = held.where(Message.via_trunk_id == trunk_id)
-    outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
-    _record_in_doubt(session, outcomes, now, resend_in_doubt)
-    return len(outcomes)
+    of_each = [(key[1], (known or {}).get((key[0] or 0, key[1]))) for key in session.execute(held)]
+    _unclaim(session, [message_id for message_id, outcome in of_each if isinstance(outcome, Deferred)])
+    answered = [outcome for _, outcome in of_each]
+    _record_accepted(session, [o for o in answered if isinstance(o, Accepted)], now, cdr_due)
+    _record_refused(session, [o for o in answered if isinstance(o, Refused)], now)
+    doubtful = [InDoubt(message_id, "the daemon ended before the answer") for message_id, o in of_each if o is None]
+    _record_in_doubt(session, doubtful, now, resend_in_doubt)
+    return len(doubtful)
 
 
 def settle_orphans(session: Session, now: float, resend_in_doubt: bool) -> None:
@@ -236,6 +249,18 @@ def settle_orphans(session: Session, now: float, resend_in_doubt: bool) -> None:
     held = select(Message.id).where(Message.daemon_id.is_not(None), Message.daemon_id.not_in(select(Daemon.id)))
     outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
     _record_in_doubt(session, outcomes, now, resend_in_doubt)
+
+
+def unclaim(session: Session, trunk_id: int, daemon_id: int, message_ids: Sequence[int]) -> None:
+    """Queue again what was claimed and not handed over, unless somebody else has settled it meanwhile."""
+    held = _held(session, trunk_id, daemon_id, [Deferred(message_id, "") for message_id in message_ids])
+    _unclaim(session, [o.message_id for o in held])
+
+
+def _unclaim(session: Session, message_ids: Sequence[int]) -> None:
+    # It was no attempt.
+    changes = [{"id": message_id} for message_id in message_ids]
+    step_each(session, MessageState.QUEUED, changes, ("attempts", "messages.attempts - 1"), only_from=SUBMITTED)
 
 
 def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[int]) -> None:

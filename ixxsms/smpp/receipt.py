@@ -218,16 +218,21 @@ def verdict(stat: str, rules: Rules = _USUAL) -> bool | None:
     return False if stat in _FAILED else None
 
 
+def remote_id_key(remote_id: str) -> str:
+    """The form in which an id is stored at submit: SMSCs change case and drop leading zeros. Empty for an empty id."""
+    folded = remote_id.strip().lower()
+    return folded.lstrip("0") or folded[:1]
+
+
 def remote_id_keys(remote_id: str, base: Base = Base.AUTO) -> list[str]:
     """The forms under which an id may have been stored, the likeliest first. Empty for an empty id.
 
-    With Base.AUTO the first is the one to store at submit; the others are what the SMSC may have meant. SMSCs change
-    case, drop leading zeros, and answer a submit in hexadecimal and report in decimal, or the other way round.
+    With Base.AUTO the first is that of remote_id_key(); the others are what the SMSC may have meant: some answer a
+    submit in hexadecimal and report in decimal, or the other way round.
     """
-    folded = remote_id.strip().lower()
-    if not folded:
+    plain = remote_id_key(remote_id)
+    if not plain:
         return []
-    plain = folded.lstrip("0") or "0"
     as_hex = as_decimal = plain
     if plain.isascii() and len(plain) <= 64:
         if plain.isdigit():

@@ -1,0 +1,196 @@
+"""What a sender has claimed, handed to its link and heard: kept on this host, for the time after a crash.
+
+The database learns of it a batch at a time; the journal, a file that nobody waits for, at once. It outlives the
+process but not the machine: after a reboot, or on another host, nothing in it counts, and what is not known to be
+unsent or answered is in doubt.
+
+Knows ids and outcomes; must never know the database. What it cannot write it gives up as a whole: a journal with a gap
+would say of a message that left that it did not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ixxsms.errors import Error
+from ixxsms.events import Accepted, Deferred, Event, Outcome, Refused
+
+log = logging.getLogger(__name__)
+
+#: Octets after which a journal is written anew, with only what is still on its way.
+MOST_OCTETS = 4 * 1024 * 1024
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+#: What is known of the messages that a daemon had claimed, by (trunk, message). Deferred: it has not left.
+Known = dict[tuple[int, int], Outcome]
+
+
+class Life(NamedTuple):
+    """One run of a daemon on this host, as the database has it too."""
+
+    pid: int
+    started_at: float
+
+    def file(self, folder: Path, trunk_id: int) -> Path:
+        return folder / f"{self}-{trunk_id}.journal"
+
+    def files(self, folder: Path) -> Iterator[tuple[int, Path]]:
+        """Its journals, each with the trunk that it is of."""
+        for path in folder.glob(f"{self}-*.journal"):
+            yield int(path.stem.rpartition("-")[2]), path
+
+    def __str__(self) -> str:
+        return f"{self.pid}-{self.started_at:.6f}"
+
+
+class Journal:
+    """The journal of one sender. Each call is in the file when it returns, or the file is gone.
+
+    Raises Error if it can be neither written nor removed: then nothing may be sent.
+    """
+
+    def __init__(self, folder: Path, life: Life, trunk_id: int) -> None:
+        self._path = life.file(folder, trunk_id)
+        self._file: int | None = None
+        self._octets = 0
+        try:
+            self._begin(self._path)
+        except OSError as error:
+            self._give_up(error)
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is one."""
+        return self._file is not None
+
+    @property
+    def full(self) -> bool:
+        return self._octets > MOST_OCTETS
+
+    def claimed(self, message_ids: Sequence[int]) -> None:
+        """About to be claimed: to be called before the claim is committed."""
+        if message_ids:
+            self._write(["claimed", message_ids])
+
+    def handed(self, message_ids: Sequence[int]) -> None:
+        """About to be handed to the link: to be called before that."""
+        if message_ids:
+            self._write(["handed", message_ids])
+
+    def heard(self, events: Iterable[Event]) -> None:
+        accepted, refused, unsent = [], [], []
+        for event in events:
+            if isinstance(event, Accepted):
+                accepted.append((event.message_id, event.remote_ids))
+            elif isinstance(event, Refused):
+                refused.append((event.message_id, event.reason, event.code))
+            elif isinstance(event, Deferred):
+                unsent.append(event.message_id)
+        for name, entries in (("accepted", accepted), ("refused", refused), ("unsent", unsent)):
+            if entries:
+                self._write([name, entries])
+
+    def renew(self, claimed: Sequence[int], handed: Sequence[int]) -> None:
+        """Begin again with what is still on its way; everything else is committed."""
+        if self._file is None:
+            return
+        old, new = self._file, self._path.with_suffix(".new")
+        try:
+            self._begin(new)
+            self.claimed(claimed)
+            self.handed(handed)
+            new.rename(self._path)
+        except OSError as error:
+            self._give_up(error)
+        finally:
+            if self._file != old:
+                os.close(old)
+
+    def end(self) -> None:
+        """Everything is committed: it is needed no more."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            self._path.unlink(missing_ok=True)
+
+    def _begin(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        self._file, self._octets = os.open(path, flags, 0o600), 0
+        self._write([_BOOT_ID.read_text().strip()])
+
+    def _write(self, entry: list[Any]) -> None:
+        if self._file is None:
+            return
+        octets = json.dumps(entry).encode() + b"\n"
+        try:
+            if os.write(self._file, octets) != len(octets):
+                raise OSError(0, "the disk is full")
+        except OSError as error:
+            self._give_up(error)
+        self._octets += len(octets)
+
+    def _give_up(self, error: OSError) -> None:
+        log.warning(
+            "what is on its way is not kept in %s (%s): after a crash it is in doubt", self._path, error.strerror
+        )
+        try:
+            for path in (self._path, self._path.with_suffix(".new")):
+                path.unlink(missing_ok=True)
+        except OSError as again:
+            if self._path.exists():
+                raise Error(
+                    f"The journal {self._path} can be neither written nor removed: {again.strerror}."
+                ) from again
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def known(folder: Path | None, life: Life | None, trunk_id: int | None = None) -> Known:
+    """What the journals of a daemon that has ended say of its messages; of one trunk, or of all."""
+    found: Known = {}
+    for its, path in life.files(folder) if folder and life else ():
+        if trunk_id in (None, its):
+            found.update({(its, message_id): outcome for message_id, outcome in _read(path).items()})
+    return found
+
+
+def forget(folder: Path | None, life: Life | None, trunk_id: int | None = None) -> None:
+    """What they say is in the database now."""
+    for its, path in list(life.files(folder)) if folder and life else ():
+        if trunk_id in (None, its):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".new").unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[int, Outcome]:
+    """The last word on each message; of what was handed over and not answered there is none."""
+    try:
+        # What stands behind the end of the last line was not written whole.
+        entries = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+        if entries[:1] != [[_BOOT_ID.read_text().strip()]]:
+            return {}  # after a reboot the end of the file may be lost, and with it what left last
+    except (OSError, ValueError):
+        return {}
+    return _last_words(entries[1:])
+
+
+def _last_words(entries: Iterable[tuple[str, list[Any]]]) -> dict[int, Outcome]:
+    last: dict[int, Outcome] = {}
+    for name, messages in entries:
+        if name in ("claimed", "unsent"):
+            last.update((message_id, Deferred(message_id, "", counted=False)) for message_id in messages)
+        elif name == "handed":
+            for message_id in messages:
+                last.pop(message_id, None)
+        elif name == "accepted":
+            last.update((message_id, Accepted(message_id, tuple(ids))) for message_id, ids in messages)
+        else:
+            last.update((message_id, Refused(message_id, reason, code)) for message_id, reason, code in messages)
+    return last

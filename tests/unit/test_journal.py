@@ -1,0 +1,141 @@
+"""The journal of what is on its way: after a crash it says what has left, or nothing."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import contextmanager
+
+import pytest
+
+from ixxsms import journal
+from ixxsms.errors import Error
+from ixxsms.events import Accepted, Deferred, InDoubt, Refused, Warned
+from ixxsms.journal import Journal, Life
+
+LIFE = Life(4711, 1790000000.25)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Journal(tmp_path, LIFE, 3)
+
+
+def said(folder, life=LIFE, trunk_id=None):
+    return journal.known(folder, life, trunk_id)
+
+
+@contextmanager
+def no_file_may_grow_beyond(octets):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_was_claimed_and_not_handed_over_has_not_left(kept, tmp_path):
+    kept.claimed([1, 2])
+    kept.handed([1])
+    assert said(tmp_path) == {(3, 2): Deferred(2, "", counted=False)}
+
+
+def test_an_answer_is_known_word_for_word(kept, tmp_path):
+    kept.claimed([1, 2, 3, 4])
+    kept.handed([1, 2, 3, 4])
+    answers = [Accepted(1, ("a", "ü\n")), Refused(2, "no such number", "0x0b"), Deferred(3, "busy", elsewhere=True)]
+    kept.heard([*answers, Warned("of no message"), InDoubt(4, "silence")])
+    assert said(tmp_path) == {(3, 1): answers[0], (3, 2): answers[1], (3, 3): Deferred(3, "", counted=False)}
+
+
+def test_a_message_that_is_claimed_again_is_what_it_became_last(kept, tmp_path):
+    kept.claimed([1])
+    kept.handed([1])
+    kept.heard([Accepted(1, ("old",))])
+    kept.claimed([1])
+    assert said(tmp_path) == {(3, 1): Deferred(1, "", counted=False)}
+    kept.handed([1])
+    assert said(tmp_path) == {}
+
+
+def test_after_a_reboot_nothing_is_known(kept, tmp_path):
+    kept.claimed([1])
+    path = LIFE.file(tmp_path, 3)
+    boot, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(boot.replace(b"-", b"0") + b"\n" + rest)
+    assert said(tmp_path) == {}
+
+
+def test_a_line_that_was_not_written_whole_was_not_acted_upon(kept, tmp_path):
+    kept.claimed([1, 2])
+    with LIFE.file(tmp_path, 3).open("ab") as file:
+        file.write(b'["handed", [1')
+    assert set(said(tmp_path)) == {(3, 1), (3, 2)}
+
+
+@pytest.mark.parametrize("octets", [b"", b"\n", b"null\n", b"[]\n", b"\xff\xfe\n", b'{"a"\n'])
+def test_a_file_of_something_else_says_nothing(tmp_path, octets):
+    LIFE.file(tmp_path, 3).write_bytes(octets)
+    assert said(tmp_path) == {}
+
+
+def test_trunks_and_lives_are_kept_apart(tmp_path):
+    for life, trunk_id, message_id in ((LIFE, 1, 10), (LIFE, 2, 20), (Life(4711, 1790000001.25), 1, 30)):
+        Journal(tmp_path, life, trunk_id).claimed([message_id])
+    assert set(said(tmp_path)) == {(1, 10), (2, 20)}
+    assert set(said(tmp_path, trunk_id=2)) == {(2, 20)}
+    journal.forget(tmp_path, LIFE, 2)
+    assert set(said(tmp_path)) == {(1, 10)}
+    journal.forget(tmp_path, LIFE)
+    assert [path.name for path in tmp_path.iterdir()] == ["4711-1790000001.250000-1.journal"]
+
+
+def test_only_its_user_may_read_it_and_it_goes_when_all_is_recorded(kept, tmp_path):
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept.end()
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_written_anew_with_only_what_is_on_its_way(kept, tmp_path):
+    while not kept.full:
+        kept.claimed(list(range(100_000)))
+        kept.handed(list(range(100_000)))
+    kept.renew([7, 8], [8])
+    assert not kept.full
+    kept.claimed([9])
+    assert set(said(tmp_path)) == {(3, 7), (3, 9)}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_where_the_disk_is_full_there_is_none(kept, tmp_path, caplog):
+    kept.claimed([1, 2])
+    with no_file_may_grow_beyond(100):
+        kept.handed(list(range(1000)))
+    assert not kept.kept
+    assert "after a crash it is in doubt" in caplog.text
+    assert said(tmp_path) == {}
+    kept.heard([Accepted(1)])  # and nothing else goes wrong
+    kept.renew([1], [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_renewal_that_does_not_fit_leaves_none(kept, tmp_path):
+    kept.claimed([1])
+    with no_file_may_grow_beyond(100):
+        kept.renew(list(range(1000)), [])
+    assert not kept.kept
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_folder_there_is_none_and_nothing_is_known(tmp_path):
+    absent = tmp_path / "absent"
+    assert not Journal(absent, LIFE, 3).kept
+    assert said(absent) == said(None) == journal.known(tmp_path, None) == {}
+    journal.forget(None, LIFE)
+
+
+def test_one_that_can_be_neither_written_nor_removed_stops_the_sending(tmp_path):
+    LIFE.file(tmp_path, 3).mkdir()
+    with pytest.raises(Error, match="neither written nor removed"):
+        Journal(tmp_path, LIFE, 3)
