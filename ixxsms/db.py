@@ -6,9 +6,8 @@ driver raises leaves here as one sentence, without the URL's password.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
 from ixxsms.errors import ConfigError, DatabaseError
+from ixxsms.write_turn import WriteTurn
 
 #: A writer waits this long, in seconds, for another one's SQLite transaction: an import of a million rows takes some.
 SQLITE_WAIT = 60.0
@@ -38,7 +38,7 @@ class Database:
         self.url = parse_url(url)
         self.engine = _engine(self.url)
         self._writing = self.engine.execution_options(**_WRITE)
-        self._turn: AbstractContextManager[None] = _Turn() if self.url.get_backend_name() == "sqlite" else nullcontext()
+        self._turn = WriteTurn(Path(str(self.url.database)), SQLITE_WAIT) if self.folder else None
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)})"
@@ -54,11 +54,10 @@ class Database:
         """A session for writing: committed at the end, rolled back if anything is raised.
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later cannot wait for
-        another writer, it fails. The threads of one process take turns: SQLite itself lets whoever comes first have
-        the lock, and one that writes over and over would keep the others waiting for seconds.
+        another writer, it fails. And the writers take turns.
         """
         own = Session(self._writing, expire_on_commit=False)
-        with renamed_errors(self.url), self._turn, own as session, session.begin():
+        with renamed_errors(self.url), self._turn or nullcontext(), own as session, session.begin():
             yield session
 
     @property
@@ -73,6 +72,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._turn:
+            self._turn.close()
 
 
 @contextmanager
@@ -92,20 +93,6 @@ def altering(engine: Engine) -> Iterator[Connection]:
         finally:
             connection.rollback()
             driver.execute("PRAGMA foreign_keys=ON")
-
-
-class _Turn:
-    """A lock that is waited for no longer than SQLite's own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=SQLITE_WAIT):
-            raise DatabaseError("The database is locked: another thread has been writing for too long.")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def parse_url(url: str) -> URL:

@@ -23,7 +23,12 @@ FLOORS: list[list[set[str]]] = [
         {"hours"},
     ],
     [{"smpp"}, {"imports"}, {"journal"}],
-    [{"config"}, {"db", "bulk", "models", "schema", "migrations", "inspection", "backup"}, {"drivers"}, {"asterisk"}],
+    [
+        {"config"},
+        {"db", "write_turn", "bulk", "models", "schema", "migrations", "inspection", "backup"},
+        {"drivers"},
+        {"asterisk"},
+    ],
     [
         {"lists"},
         {"trunks"},
