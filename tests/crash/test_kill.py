@@ -51,6 +51,35 @@ def test_no_number_is_lost_and_none_is_sent_twice(any_system):
     assert states["accepted"] <= len(sent) <= NUMBERS
 
 
+def test_what_was_claimed_and_not_handed_over_is_sent_by_the_next_daemon(any_system):
+    with FakeSMSC(accounts={"user": "secret"}, receipts=False) as smsc:
+        any_system.smpp("provider", smsc.port, "--window", str(WINDOW))
+        file = any_system.folder / "numbers.csv"
+        file.write_text("".join(f"600{n:06}\n" for n in range(NUMBERS)))
+        any_system.ixxsms("campaign", "create", "promo", "--text", "Hola", "--csv", str(file), "--run")
+        with any_system.process("ixxmassivesms", stderr=subprocess.DEVNULL) as daemon:
+            claimed = 0
+            while claimed <= WINDOW:  # until it is held at a moment at which it has claimed ahead
+                before = smsc.submits
+                smsc.wait_until(lambda before=before: smsc.submits > before + WINDOW, 60, "the next messages")
+                daemon.send_signal(signal.SIGSTOP)
+                claimed = any_system.json("campaign", "show", "promo")["states"].get("submitted", 0)
+                if claimed <= WINDOW:
+                    daemon.send_signal(signal.SIGCONT)
+            daemon.kill()
+            daemon.wait()
+        done = subprocess.run(
+            [*any_system.program("ixxmassivesms"), "--drain"], env=any_system.environ, capture_output=True, timeout=300
+        )
+        assert done.returncode == 0
+        sent = Counter(message.destination for message in smsc.received)
+        states = any_system.json("campaign", "show", "promo")["states"]
+    assert max(sent.values()) == 1, "a number was sent to twice"
+    assert states.get("in_doubt", 0) <= WINDOW
+    assert states["accepted"] + states.get("in_doubt", 0) == NUMBERS
+    assert not list((any_system.folder / "journals").iterdir())
+
+
 def test_receipts_settle_what_was_in_doubt(any_system):
     any_system.environ["IXXSMS_DRAIN_RECEIPT_SECONDS"] = "30"
     with FakeSMSC(accounts={"user": "secret"}) as smsc:
