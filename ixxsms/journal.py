@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ixxsms.errors import Error
-from ixxsms.events import Accepted, Deferred, Event, Outcome, Refused
+from ixxsms.events import Accepted, Deferred, Heard, Outcome, Refused
 
 log = logging.getLogger(__name__)
 
@@ -83,15 +83,10 @@ class Journal:
         if message_ids:
             self._write(["handed", message_ids])
 
-    def heard(self, events: Iterable[Event]) -> None:
-        accepted, refused, unsent = [], [], []
-        for event in events:
-            if isinstance(event, Accepted):
-                accepted.append((event.message_id, event.remote_ids))
-            elif isinstance(event, Refused):
-                refused.append((event.message_id, event.reason, event.code))
-            elif isinstance(event, Deferred):
-                unsent.append(event.message_id)
+    def heard(self, heard: Heard) -> None:
+        accepted = [(event.message_id, event.remote_ids) for event in heard.of(Accepted)]
+        refused = [(event.message_id, event.reason, event.code) for event in heard.of(Refused)]
+        unsent = [event.message_id for event in heard.of(Deferred)]
         for name, entries in (("accepted", accepted), ("refused", refused), ("unsent", unsent)):
             if entries:
                 self._write([name, entries])

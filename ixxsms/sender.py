@@ -31,6 +31,7 @@ from ixxsms.events import (
     Accepted,
     Deferred,
     Event,
+    Heard,
     InDoubt,
     Noted,
     Receipt,
@@ -124,7 +125,7 @@ class Sender:
         self._at_cap = ""
         self._retry = outbox.Retry(config.max_attempts, config.retry_seconds)
         self._accepted = accepted
-        self._events: list[Event] = []
+        self._heard = Heard()
         self._running: list[outbox.Source] = []
         self._owed: dict[int, int] = {}  # message -> segments that were counted for it
         self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
@@ -208,27 +209,31 @@ class Sender:
         if self._ahead and self._given_up():
             return True
         if not self._ahead and self._room() >= 1:
-            return bool(self._events) or self._backlog or self._called() or self._look()
-        if self._events and (self._stopping or time.monotonic() >= self._exchange_at):
+            return bool(self._heard) or self._backlog or self._called() or self._look()
+        if self._heard and (self._stopping or time.monotonic() >= self._exchange_at):
             return True
         return self._claims_ahead() and self._called()
 
     def _hear(self, events: list[Event]) -> None:
-        self._events += events
-        if self._journal and events:
-            self._journal.heard(events)
-        if self._accepted and events:
-            self._accepted([event.message_id for event in events if isinstance(event, Accepted)])
+        if not events:
+            return
+        heard = Heard(events)
+        self._heard.add(heard)
+        if self._journal:
+            self._journal.heard(heard)
+        if self._accepted:
+            self._accepted([event.message_id for event in heard.of(Accepted)])
 
     def _turn_away(self) -> None:
         """While nothing can be stored, what the other side can bring again later is left to it, after a while."""
         assert self._failing_since is not None
         kept = MOST_HELD if time.monotonic() - self._failing_since < REFUSE_AFTER else 0
-        refused = [event for event in self._events if isinstance(event, Receipt | Received)][kept:]
-        if refused:
-            these = {id(event) for event in refused}
-            self._events = [event for event in self._events if id(event) not in these]
-            self._driver.refuse([event.token for event in refused])
+        receipts, received = self._heard.of(Receipt), self._heard.of(Received)
+        turned_away = [e.token for e in receipts[kept:]] + [e.token for e in received[kept:]]
+        if turned_away:
+            self._heard.put(Receipt, receipts[:kept])
+            self._heard.put(Received, received[:kept])
+            self._driver.refuse(turned_away)
 
     def _called(self) -> bool:
         """Whether it was woken, and the message may be for this trunk: then it claims without a look before."""
@@ -240,7 +245,7 @@ class Sender:
         most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
         if self._backlog and not self._ahead and self._room() >= 1:
             return 0.0
-        return min(most, max(0.0, self._exchange_at - time.monotonic())) if self._events else most
+        return min(most, max(0.0, self._exchange_at - time.monotonic())) if self._heard else most
 
     def _room(self) -> float:
         if self._stopping or self._plan is None or self._at_cap:
@@ -330,7 +335,7 @@ class Sender:
             if self._journal:
                 self._journal.claimed([message.id for message in claimed])
         self._store_failed, self._failing_since = False, None
-        heard, self._events = self._events, []
+        heard, self._heard = self._heard, Heard()
         self._settle(heard, back)
         self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
         self._owed.update((message.id, message.segments) for message in claimed)
@@ -338,7 +343,7 @@ class Sender:
         self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
         self._ahead.extend((message, began) for message in claimed if not message.queue)
         self._hand_over()
-        self._driver.acknowledge([event.token for event in heard if isinstance(event, Receipt | Received)])
+        self._driver.acknowledge([e.token for e in heard.of(Receipt)] + [e.token for e in heard.of(Received)])
         if self._journal and self._journal.full:
             ahead = {message.id for message, _ in self._ahead}
             self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
@@ -376,13 +381,16 @@ class Sender:
             self._doubtful = [at for at in self._doubtful if at > time.time() - DOUBTFUL_FOR][-MOST_DOUBTFUL:]
 
     def _record(self, session: Session, now: float) -> None:
-        outcomes = [e for e in self._events if isinstance(e, Accepted | Refused | Deferred | InDoubt)]
-        not_taken = [e.message_id for e in outcomes if isinstance(e, Refused | Deferred)] if self._limited else []
+        heard = self._heard
+        if not heard:
+            return
+        failed: list[Refused | Deferred] = [*heard.of(Refused), *heard.of(Deferred)]
+        not_taken = [e.message_id for e in failed] if self._limited else []
         too_much = usage.held(session, self.trunk_id, self._identity.daemon_id, not_taken) if not_taken else 0
         outbox.record(
             session,
             self.trunk_id,
-            outcomes,
+            heard,
             now=now,
             retry=self._retry,
             others=self._near.others,
@@ -395,17 +403,16 @@ class Sender:
         def next_trunks(_: int) -> outbox.NextTrunks:
             return outbox.NextTrunks(self._near.others, self._near.routes)
 
-        known = [remote_id for e in outcomes if isinstance(e, Accepted | InDoubt) for remote_id in e.remote_ids]
+        with_ids: list[Accepted | InDoubt] = [*heard.of(Accepted), *heard.of(InDoubt)]
+        known = [remote_id for e in with_ids for remote_id in e.remote_ids]
         receipts.match_late(session, self.trunk_id, known, now, next_trunks)
-        receipts.store(session, self.trunk_id, [e for e in self._events if isinstance(e, Receipt)], now, next_trunks)
-        errors = [(e.code, e.reason) for e in self._events if isinstance(e, Noted | Refused | Deferred) and e.code]
-        codes.note(session, self.trunk_id, errors, now)
-        received = [e for e in self._events if isinstance(e, Received)]
-        if received:
-            arrivals.keep(session, self._config, self.trunk_id, received, now, self._doubtful)
-        for event in self._events:
-            if isinstance(event, Stopped):
-                trunks.stop(session, self.trunk_id, event.reason)
+        receipts.store(session, self.trunk_id, heard.of(Receipt), now, next_trunks)
+        errors: list[Noted | Refused | Deferred] = [*heard.of(Noted), *failed]
+        codes.note(session, self.trunk_id, [(e.code, e.reason) for e in errors if e.code], now)
+        if heard.of(Received):
+            arrivals.keep(session, self._config, self.trunk_id, heard.of(Received), now, self._doubtful)
+        for stopped in heard.of(Stopped):
+            trunks.stop(session, self.trunk_id, stopped.reason)
         if too_much:  # after the messages: who locks both locks them in this order
             usage.take_off(session, self.trunk_id, too_much, now)
 
@@ -427,28 +434,33 @@ class Sender:
             usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)
         return claimed
 
-    def _settle(self, events: list[Event], back: list[int]) -> None:
+    def _settle(self, heard: Heard, back: list[int]) -> None:
         """Keep our own account of what was recorded and given back."""
+        owed = self._owed
         if back:
             self._ahead.clear()
             for message_id in back:
-                del self._owed[message_id]
-        for event in events:
-            if isinstance(event, Accepted | Refused | Deferred | InDoubt):
-                counted = self._owed.pop(event.message_id, 0)
-            if isinstance(event, Accepted):
-                # The trunk's alphabet may have made more of it than were counted when it was queued.
-                self._pace.spend(max(0, len(event.remote_ids) - counted))
-                self._sent += max(1, len(event.remote_ids))
-                self.last_accepted = time.monotonic()
-                self.awaiting_receipts += len(event.remote_ids) if self._asks_receipts else 0
-            elif isinstance(event, Receipt):
-                self.awaiting_receipts -= event.delivered is not None
-            elif isinstance(event, Warned):
-                log.warning("trunk %s: %s", self.name, event.reason)
-            elif isinstance(event, Stopped):
-                log.error("trunk %s has stopped: %s", self.name, event.reason)
-                self._stopping = True
+                del owed[message_id]
+        more = sent = 0
+        for accepted in heard.of(Accepted):
+            segments = len(accepted.remote_ids)
+            # The trunk's alphabet may have made more of it than were counted when it was queued.
+            more += max(0, segments - owed.pop(accepted.message_id, 0))
+            sent += segments or 1
+            self.awaiting_receipts += segments if self._asks_receipts else 0
+        if sent:
+            self._pace.spend(more)
+            self._sent += sent
+            self.last_accepted = time.monotonic()
+        others: list[Refused | Deferred | InDoubt] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
+        for event in others:
+            owed.pop(event.message_id, None)
+        self.awaiting_receipts -= sum(receipt.delivered is not None for receipt in heard.of(Receipt))
+        for warned in heard.of(Warned):
+            log.warning("trunk %s: %s", self.name, warned.reason)
+        for stopped in heard.of(Stopped):
+            log.error("trunk %s has stopped: %s", self.name, stopped.reason)
+            self._stopping = True
 
     def _submissions(self, messages: Sequence[outbox.Claimed]) -> list[Submission]:
         assert self._plan is not None
@@ -507,14 +519,14 @@ class Sender:
                 with self._transaction() as (session, now):
                     self._record(session, now)
                     outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
-                self._settle(self._events, back)
-                self._events = []
+                self._settle(self._heard, back)
+                self._heard = Heard()
                 if self._journal and not self._owed:
                     self._journal.end()
                 return
             except DatabaseError as error:
                 if time.monotonic() > deadline:
-                    log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._events), error)
+                    log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._owed), error)
                     return
                 time.sleep(0.2)
 

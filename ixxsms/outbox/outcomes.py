@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ixxsms.events import Accepted, Deferred, InDoubt, Outcome, Refused
+from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
 from ixxsms.outbox.steps import SUBMITTED, chunks, listed, step_each, tried_by
@@ -40,7 +40,7 @@ class Retry:
 def record(
     session: Session,
     trunk_id: int,
-    outcomes: Sequence[Outcome],
+    heard: Heard,
     *,
     now: float,
     retry: Retry,
@@ -50,19 +50,19 @@ def record(
     cdr_due: bool = False,
     daemon_id: int | None = None,
 ) -> None:
-    """Write the outcomes down. `others`: the other trunks that may take a message now, for what is passed on.
-    `routes`: how this trunk stands on its routes, for what has one; None: `others` are for every message.
+    """Write down the outcomes among what was heard. `others`: the other trunks that may take a message now, for what is
+    passed on. `routes`: how this trunk stands on its routes, for what has one; None: `others` are for every message.
 
     `cdr_due`: what is accepted is to have a call record. `daemon_id`: who held the messages; what somebody else has
     claimed since is not taken from him.
 
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
-    _record_accepted(session, [o for o in outcomes if isinstance(o, Accepted)], now, cdr_due)
-    _record_refused(session, [o for o in outcomes if isinstance(o, Refused)], now)
-    deferred = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, Deferred)])
+    _record_accepted(session, heard.of(Accepted), now, cdr_due)
+    _record_refused(session, heard.of(Refused), now)
+    deferred = _held(session, trunk_id, daemon_id, heard.of(Deferred))
     _record_deferred(session, trunk_id, deferred, now, retry, others, routes)
-    in_doubt = _held(session, trunk_id, daemon_id, [o for o in outcomes if isinstance(o, InDoubt)])
+    in_doubt = _held(session, trunk_id, daemon_id, heard.of(InDoubt))
     _record_in_doubt(session, in_doubt, now, resend_in_doubt)
 
 
@@ -83,14 +83,14 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
 
 
 def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr_due: bool) -> None:
-    each = {"cdr_due": cdr_due, "accepted_at": now}
     step_each(
         session,
         MessageState.ACCEPTED,
-        [{"id": o.message_id, **each, **_remote(o.remote_ids)} for o in outcomes],
+        [{"id": o.message_id, "accepted_at": now, **_remote(o.remote_ids)} for o in outcomes],
         ("settled_at", "NULL"),
         ("code", "''"),
         ("reason", "''"),
+        ("cdr_due", "TRUE" if cdr_due else "FALSE"),
     )
     _keep_segments(session, outcomes)
 
@@ -181,8 +181,8 @@ def remote_key(remote_id: str) -> str:
 
 
 def _remote(remote_ids: tuple[str, ...]) -> dict[str, Any]:
-    first = (remote_ids[0][:65] if remote_ids else "") or None
-    return {"remote_id": first, "remote_key": (remote_key(first) or None) if first else None}
+    first = remote_ids[0][:65] if remote_ids else ""
+    return {"remote_id": first or None, "remote_key": remote_id_key(first) or None}
 
 
 def _keep_segments(session: Session, outcomes: Iterable[Accepted | InDoubt]) -> None:
@@ -235,10 +235,10 @@ def settle_dead(
     if trunk_id is not None:
         held = held.where(Message.via_trunk_id == trunk_id)
     of_each = [(key[1], (known or {}).get((key[0] or 0, key[1]))) for key in session.execute(held)]
-    _unclaim(session, [message_id for message_id, outcome in of_each if isinstance(outcome, Deferred)])
-    answered = [outcome for _, outcome in of_each]
-    _record_accepted(session, [o for o in answered if isinstance(o, Accepted)], now, cdr_due)
-    _record_refused(session, [o for o in answered if isinstance(o, Refused)], now)
+    heard = Heard(outcome for _, outcome in of_each if outcome)
+    _unclaim(session, [o.message_id for o in heard.of(Deferred)])
+    _record_accepted(session, heard.of(Accepted), now, cdr_due)
+    _record_refused(session, heard.of(Refused), now)
     doubtful = [InDoubt(message_id, "the daemon ended before the answer") for message_id, o in of_each if o is None]
     _record_in_doubt(session, doubtful, now, resend_in_doubt)
     return len(doubtful)

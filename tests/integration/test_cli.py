@@ -28,7 +28,7 @@ from http_api import Api, Said
 import ixxsms as package
 from ixxsms import codes, outbox, receipts, trunks
 from ixxsms.cli import main
-from ixxsms.events import InDoubt, Receipt
+from ixxsms.events import Heard, InDoubt, Receipt
 from ixxsms.testing import FakeSMSC
 
 PROGRAM = (sys.executable, "-m", "ixxsms")
@@ -780,7 +780,7 @@ def doubtful(ready, home):
             claimed = outbox.claim(session, trunk_id, 1, [outbox.Source()], room=100, better=(), now=time.time())
             events = [InDoubt(message.id, "the link was lost") for message in claimed]
             retry = outbox.Retry(max_attempts=5, first_wait=30.0)
-            outbox.record(session, trunk_id, events, now=time.time(), retry=retry)
+            outbox.record(session, trunk_id, Heard(events), now=time.time(), retry=retry)
         return [message.id for message in claimed]
 
 

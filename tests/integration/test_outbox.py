@@ -9,7 +9,7 @@ import pytest
 from ixxsms import campaigns, hours, inbox, lists, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Refused
+from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Receipt, Received, Refused
 from ixxsms.models import Message, Segment, Trunk, UnmatchedReceipt
 
 NOW = 1_800_000_000.0
@@ -51,7 +51,7 @@ def claim(database, trunk_id, room=100, better=(), now=NOW, places=None, daemon_
 
 def record(database, trunk_id, *outcomes, now=NOW, others=(), **kwargs):
     with database.write() as session:
-        outbox.record(session, trunk_id, outcomes, now=now, retry=RETRY, others=others, **kwargs)
+        outbox.record(session, trunk_id, Heard(outcomes), now=now, retry=RETRY, others=others, **kwargs)
 
 
 def state(database, message_id):

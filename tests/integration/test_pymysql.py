@@ -11,7 +11,7 @@ from ixxsms import backup, campaigns, inspection, lists, numbering_plan, outbox,
 from ixxsms.csvfile import Row
 from ixxsms.db import Database
 from ixxsms.errors import DatabaseError
-from ixxsms.events import Accepted, Receipt
+from ixxsms.events import Accepted, Heard, Receipt
 from ixxsms.models import Trunk
 from ixxsms.tallier import Tallier
 
@@ -53,7 +53,7 @@ def test_a_campaign_goes_the_whole_way(database, tmp_path):
     assert claimed[0].text == TEXT
     with database.write() as session:
         outcomes = [Accepted(message.id, (f"r{message.id}",)) for message in claimed]
-        outbox.record(session, trunk.id, outcomes, now=NOW, retry=outbox.Retry(3, 30.0))
+        outbox.record(session, trunk.id, Heard(outcomes), now=NOW, retry=outbox.Retry(3, 30.0))
     with database.write() as session:
         receipts.store(session, trunk.id, [Receipt(f"r{claimed[0].id}", True, "DELIVRD", "000")], NOW)
     Tallier(database).turn()

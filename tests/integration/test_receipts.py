@@ -7,7 +7,7 @@ import pytest
 from ixxsms import campaigns, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput
-from ixxsms.events import Accepted, Deferred, InDoubt, Receipt
+from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Receipt
 from ixxsms.models import Message, OptOut, Segment, Trunk, UnmatchedReceipt
 
 NOW = 1_800_000_000.0
@@ -49,7 +49,7 @@ class Shop:
 
     def record(self, trunk_id, *outcomes, at=NOW, **kwargs):
         with self.database.write() as session:
-            outbox.record(session, trunk_id, outcomes, now=at, retry=RETRY, **kwargs)
+            outbox.record(session, trunk_id, Heard(outcomes), now=at, retry=RETRY, **kwargs)
 
     def accepted(self, *remote_ids, **kwargs):
         message_id = self.submit(**kwargs)

@@ -15,7 +15,7 @@ from ixxsms.csvfile import Row
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
 from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
-from ixxsms.events import Deferred
+from ixxsms.events import Deferred, Heard
 from ixxsms.models import Trunk
 from ixxsms.outbox import claims
 from ixxsms.sender import neighbours
@@ -83,7 +83,7 @@ class Exchange:
             outbox.record(
                 session,
                 self.ids[name],
-                [outcome],
+                Heard([outcome]),
                 now=NOW,
                 retry=RETRY,
                 others=near.others,

@@ -14,7 +14,7 @@ from ixxsms import campaigns, cli, lists, numbering_plan, outbox, schema
 from ixxsms.csvfile import Row
 from ixxsms.db import Database
 from ixxsms.errors import DatabaseError
-from ixxsms.events import Accepted
+from ixxsms.events import Accepted, Heard
 from ixxsms.models import Base, Member, Message, Segment, Trunk
 
 NEXT = "9001"
@@ -55,7 +55,7 @@ def released(request, server, tmp_path):
         place = outbox.Source(created.campaign.id, "x" * 200)
         claimed = outbox.claim(session, 1, 1, [place], room=4, better=(), now=1.0)
         outcomes = [Accepted(message.id, (f"{message.id}a", f"{message.id}b")) for message in claimed]
-        outbox.record(session, 1, outcomes, now=1.0, retry=outbox.Retry(3, 30.0))
+        outbox.record(session, 1, Heard(outcomes), now=1.0, retry=outbox.Retry(3, 30.0))
     yield database
     database.close()
 

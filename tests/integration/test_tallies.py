@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from ixxsms import campaigns, lists, numbering_plan, outbox, status
 from ixxsms.csvfile import Row
 from ixxsms.errors import NotFound
-from ixxsms.events import Accepted
+from ixxsms.events import Accepted, Heard
 from ixxsms.models import Campaign, ListSize, Member, Message, NumberList, Trunk
 from ixxsms.outbox import tallies
 from ixxsms.tallier import Tallier
@@ -58,7 +58,7 @@ def send(database, trunk_id, campaign_id, room=100):
     with database.write() as session:
         retry = outbox.Retry(max_attempts=3, first_wait=30.0)
         outcomes = [Accepted(message.id, (f"r{message.id}",)) for message in claimed]
-        outbox.record(session, trunk_id, outcomes, now=NOW, retry=retry)
+        outbox.record(session, trunk_id, Heard(outcomes), now=NOW, retry=retry)
 
 
 def show(database, name="spring"):

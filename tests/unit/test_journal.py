@@ -9,7 +9,7 @@ import pytest
 
 from ixxsms import journal
 from ixxsms.errors import Error
-from ixxsms.events import Accepted, Deferred, InDoubt, Refused, Warned
+from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Refused, Warned
 from ixxsms.journal import Journal, Life
 
 LIFE = Life(4711, 1790000000.25)
@@ -44,14 +44,14 @@ def test_an_answer_is_known_word_for_word(kept, tmp_path):
     kept.claimed([1, 2, 3, 4])
     kept.handed([1, 2, 3, 4])
     answers = [Accepted(1, ("a", "ü\n")), Refused(2, "no such number", "0x0b"), Deferred(3, "busy", elsewhere=True)]
-    kept.heard([*answers, Warned("of no message"), InDoubt(4, "silence")])
+    kept.heard(Heard([*answers, Warned("of no message"), InDoubt(4, "silence")]))
     assert said(tmp_path) == {(3, 1): answers[0], (3, 2): answers[1], (3, 3): Deferred(3, "", counted=False)}
 
 
 def test_a_message_that_is_claimed_again_is_what_it_became_last(kept, tmp_path):
     kept.claimed([1])
     kept.handed([1])
-    kept.heard([Accepted(1, ("old",))])
+    kept.heard(Heard([Accepted(1, ("old",))]))
     kept.claimed([1])
     assert said(tmp_path) == {(3, 1): Deferred(1, "", counted=False)}
     kept.handed([1])
@@ -115,7 +115,7 @@ def test_where_the_disk_is_full_there_is_none(kept, tmp_path, caplog):
     assert not kept.kept
     assert "after a crash it is in doubt" in caplog.text
     assert said(tmp_path) == {}
-    kept.heard([Accepted(1)])  # and nothing else goes wrong
+    kept.heard(Heard([Accepted(1)]))  # and nothing else goes wrong
     kept.renew([1], [])
     assert not list(tmp_path.iterdir())
 
