@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,27 @@ SINGLE_WANTED_MS = 50.0
 Figures = dict[str, float]
 
 
+def database_url(stack: ExitStack, kind: str, folder: Path, environ: Mapping[str, str] | None = None) -> str:
+    """An empty database that keeps what it has committed: SQLite's file is in the folder."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/ixxsms.db"
+    start: Any = servers.mariadb if kind == "mariadb" else servers.postgresql
+    server = stack.enter_context(start(durable=True, environ=environ))
+    entry = "/mysql" if kind == "mariadb" else "/postgres"
+    engine = create_engine(server.url + entry, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE ixxsms"))
+    engine.dispose()
+    return f"{server.url}/ixxsms"
+
+
 class Bench:
     """One database, a sink, and campaigns that a daemon sends to it."""
 
     def __init__(self, stack: ExitStack, kind: str, sink: Path, slow: Path | None, window: int) -> None:
         self._slow = {"LD_PRELOAD": str(slow), "SLOW_COMMIT_US": str(1000 * SLOWER_MS)} if slow else {}
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self.url = self._url(stack, kind)
+        self.url = database_url(stack, kind, self.folder, self._slow)
         self.database = stack.enter_context(closing(Database(self.url)))
         schema.upgrade(self.database)
         with self.database.write() as session:
@@ -63,19 +77,6 @@ class Bench:
         self._campaigns = 0
         self._idle_cpu = 0.0
         self._list = ("", 0)
-
-    def _url(self, stack: ExitStack, kind: str) -> str:
-        if kind == "sqlite":
-            return f"sqlite:///{self.folder / 'ixxsms.db'}"
-        start: Any = servers.mariadb if kind == "mariadb" else servers.postgresql
-        server = stack.enter_context(start(durable=True, environ=self._slow))
-        engine = create_engine(
-            server.url + ("/mysql" if kind == "mariadb" else "/postgres"), isolation_level="AUTOCOMMIT"
-        )
-        with engine.connect() as connection:
-            connection.execute(text("CREATE DATABASE ixxsms"))
-        engine.dispose()
-        return f"{server.url}/ixxsms"
 
     def campaign(self, count: int) -> str:
         """Make a campaign to so many numbers, running."""

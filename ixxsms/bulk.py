@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Table
@@ -44,19 +45,21 @@ def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None
     session.connection().execute(statement, row)
 
 
-def insert_missing(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+def insert_missing(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], same: Mapping[str, Any]) -> int:
     """Insert the rows whose primary key is not there yet; returns how many that were. All rows have the same keys.
 
-    MariaDB also leaves out a row that names one of another table that is not there. And it locks what was there so that
-    others may still read it: whoever wants to change such a row afterwards takes insert_and_lock().
+    `same`: columns whose value is the same in all rows, as the driver takes it. MariaDB also leaves out a row that
+    names one of another table that is not there. And it locks what was there so that others may still read it: whoever
+    wants to change such a row afterwards takes insert_and_lock().
     """
     connection = session.connection()
     inserted = 0
     # Some at a time: long texts must not make a statement that a server refuses for its length.
     for at in range(0, len(rows), _IN_ONE_STATEMENT):
         some = rows[at : at + _IN_ONE_STATEMENT]
-        form = _insertion(connection.dialect, table, tuple(some[0]))
-        parameters = form.parameters(_columns(form, tuple(some[0]), some))
+        names = tuple(some[0])
+        form = _insertion(connection.dialect, table, names, tuple(same))
+        parameters = form.parameters(_columns(form, names, some), tuple(same.values()))
         inserted += connection.exec_driver_sql(form.sql, parameters, {"preserve_rowcount": True}).rowcount
     return inserted
 
@@ -122,7 +125,7 @@ def update_each(
     columns = (*names, "id")
     # In order of id: two transactions that change the same rows must not lock them crosswise.
     ordered = sorted(rows, key=lambda row: row["id"])
-    connection.exec_driver_sql(form.sql, form.parameters(_columns(form, columns, ordered)))
+    connection.exec_driver_sql(form.sql, form.parameters(_columns(form, columns, ordered), ()))
 
 
 def update_all(
@@ -147,8 +150,8 @@ def update_all(
 class _Form(NamedTuple):
     sql: str
     processors: Processors
-    #: makes the driver's parameters of the columns' values
-    parameters: Callable[[list[list[Any]]], Any]
+    #: makes the driver's parameters of the columns' values, and of those that are the same in every row
+    parameters: Callable[[list[list[Any]], Sequence[Any]], Any]
 
 
 def _columns(form: _Form, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
@@ -160,20 +163,23 @@ def _columns(form: _Form, names: tuple[str, ...], rows: Sequence[Mapping[str, An
 
 
 @lru_cache(maxsize=50)
-def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Form:
+def _insertion(dialect: Dialect, table: Table, names: tuple[str, ...], same: tuple[str, ...]) -> _Form:
     processors, types = _processors_and_types(dialect, table, names)
-    into = f"INTO {table.name} ({', '.join(map(dialect.identifier_preparer.quote, names))})"
+    into = f"INTO {table.name} ({', '.join(map(dialect.identifier_preparer.quote, (*same, *names)))})"
     match dialect.name:
         case "sqlite":
-            places = ", ".join("?" for _ in names)
+            places = ", ".join("?" for _ in (*same, *names))
             statement = f"INSERT {into} VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
-            statement = f"INSERT {into} SELECT * FROM {_unnest(types)} ON CONFLICT DO NOTHING"  # noqa: S608 - as above
-            return _Form(statement, processors, _by_column)
+            _, kinds = _processors_and_types(dialect, table, same)
+            fixed = "".join(f"%(s{at})s::{kind}, " for at, kind in enumerate(kinds))
+            chosen = f"SELECT {fixed}r.* FROM {_unnest(types)}"  # noqa: S608 - as above
+            return _Form(f"INSERT {into} {chosen} ON CONFLICT DO NOTHING", processors, _by_column)
         case _:
             # Not ON DUPLICATE KEY UPDATE, after which the rows that were there are counted too.
-            statement = f"INSERT IGNORE {into} SELECT * FROM {_json_table(types)}"  # noqa: S608 - as above
+            fixed = "%s, " * len(same)
+            statement = f"INSERT IGNORE {into} SELECT {fixed}r.* FROM {_json_table(types)}"  # noqa: S608 - as above
             return _Form(statement, processors, _as_json)
 
 
@@ -243,13 +249,13 @@ def _json_table(types: list[str]) -> str:
     return f"JSON_TABLE(%s, '$[*]' COLUMNS ({fields})) AS r"
 
 
-def _row_by_row(values: list[list[Any]]) -> list[tuple[Any, ...]]:
-    return list(zip(*values, strict=True))
+def _row_by_row(values: list[list[Any]], same: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*(repeat(value, len(values[0])) for value in same), *values, strict=True))
 
 
-def _by_column(values: list[list[Any]]) -> dict[str, list[Any]]:
-    return {f"c{at}": column for at, column in enumerate(values)}
+def _by_column(values: list[list[Any]], same: Sequence[Any]) -> dict[str, Any]:
+    return {f"s{at}": value for at, value in enumerate(same)} | {f"c{at}": column for at, column in enumerate(values)}
 
 
-def _as_json(values: list[list[Any]]) -> tuple[str]:
-    return (json.dumps(list(zip(*values, strict=True))),)
+def _as_json(values: list[list[Any]], same: Sequence[Any]) -> tuple[Any, ...]:
+    return (*same, json.dumps(list(zip(*values, strict=True))))

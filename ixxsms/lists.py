@@ -196,12 +196,12 @@ def add_many(
 
     Raises NotFound: somebody has deleted the list meanwhile.
     """
-    common = {"list_id": list_id, "excluded": False, "source": source, "added_at": now}
+    same = {"list_id": list_id, "excluded": False, "source": source, "added_at": now}
     new = 0
     for batch in batches:
         # In the order of the key the database fills page after page.
-        rows = [{"number": number, "text": text, **common} for number, text in sorted(batch.items(), key=_first)]
-        new += insert_missing(session, cast(Table, Member.__table__), rows)
+        rows = [{"number": number, "text": text} for number, text in sorted(batch.items(), key=_first)]
+        new += insert_missing(session, cast(Table, Member.__table__), rows, same)
     _resize(session, list_id, total=new)
     return new
 

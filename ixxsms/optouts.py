@@ -133,9 +133,8 @@ def import_rows(
 def _add_many(session: Session, notes: Mapping[str, str | None], source: str, now: float) -> int:
     """Returns how many were not there."""
     # In the order of the key: two that add at the same time cannot lock each other out.
-    common = {"at": now, "source": source}
-    rows = [{"number": number, "note": note or "", **common} for number, note in sorted(notes.items())]
-    return insert_missing(session, cast(Table, OptOut.__table__), rows)
+    rows = [{"number": number, "note": note or ""} for number, note in sorted(notes.items())]
+    return insert_missing(session, cast(Table, OptOut.__table__), rows, {"at": now, "source": source})
 
 
 def _rows() -> Any:

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -51,6 +52,8 @@ def local(seconds: float | None) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}" if seconds else ""
 
 
+# Kept, for the messages of a campaign share their times: to make them takes longer than to read the rows.
+@lru_cache(maxsize=1000)
 def iso(seconds: float | None) -> str | None:
     """A time for programs: ISO 8601 with the local offset; None for none."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds") if seconds else None

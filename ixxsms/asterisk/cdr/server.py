@@ -10,7 +10,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, create_engine, distinct, func, inspect, not_, or_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    case,
+    create_engine,
+    distinct,
+    func,
+    inspect,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -76,11 +90,14 @@ class ServerTable:
     ) -> Batch:
         span, mark = _span(connection, table, start)
         conditions = [*table.conditions(filters), *span]
+        call = table.call() if calls else None
+        if call is None and self._url.get_backend_name() == "postgresql":
+            return _in_one_pass(connection, table, filters, conditions, skip, mark)
         rows = connection.scalar(table.select(func.count()).where(*conditions)) or 0
         numbers: Counter[str] = Counter()
         skipped = 0
         for value in table.numbers(filters):
-            kept = self._numbers(connection, table, value, [*conditions, _kept(value, skip)], calls, numbers)
+            kept = self._numbers(connection, table, value, [*conditions, _kept(value, skip)], call, numbers)
             skipped += rows - kept
         return Batch(rows, numbers, skipped, mark)
 
@@ -90,24 +107,43 @@ class ServerTable:
         table: Table,
         value: ColumnElement[Any],
         conditions: list[ColumnElement[bool]],
-        calls: bool,
+        call: ColumnElement[Any] | None,
         numbers: Counter[str],
     ) -> int:
         """Add what stands in the column to `numbers`; returns in how many rows."""
-        call = table.call() if calls else None
-        if call is None and self._url.get_backend_name() != "postgresql":
+        rows = 0
+        if call is None:
             # For GROUP BY it makes a temporary table on disk: several times slower than to count here.
             plain = table.select(value).where(*conditions).execution_options(stream_results=True, yield_per=_FETCH)
             return sum(_add(numbers, part) for part in connection.execute(plain).partitions())
-        times = func.count() if call is None else func.count(distinct(call))
-        # Not streamed: the distinct numbers are kept anyway, and a cursor costs PostgreSQL its parallel workers.
-        rows = 0
         for number, in_rows, often in connection.execute(
-            table.select(value, func.count(), times).where(*conditions).group_by(value)
+            table.select(value, func.count(), func.count(distinct(call))).where(*conditions).group_by(value)
         ):
             rows += in_rows
             numbers[number] += often
         return rows
+
+
+def _in_one_pass(
+    connection: Connection,
+    table: Table,
+    filters: Filters,
+    conditions: list[ColumnElement[bool]],
+    skip: Skip,
+    mark: str,
+) -> Batch:
+    """PostgreSQL's processes group the rows side by side: what is left out is one more group, and tells how many rows
+    there were."""
+    rows = skipped = 0
+    numbers: Counter[str] = Counter()
+    for value in table.numbers(filters):
+        kept = case((_kept(value, skip), value))
+        # Not streamed: the distinct numbers are kept anyway, and a cursor costs PostgreSQL its parallel workers.
+        found = connection.execute(table.select(kept, func.count()).where(*conditions).group_by(text("1"))).all()
+        rows = sum(often for _, often in found)
+        numbers.update({number: often for number, often in found if number is not None})
+        skipped += sum(often for number, often in found if number is None)
+    return Batch(rows, numbers, skipped, mark)
 
 
 def _missed(connection: Connection, table: Table, filters: Filters, start: Start) -> Batch:
