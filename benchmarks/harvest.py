@@ -4,7 +4,8 @@
 
 Builds a table of CDRs as Asterisk's back end for each database makes it, then times both in turns: on a busy machine
 only the ratios of one round say something, so the ratio is the median of the rounds' ratios. The harvest normalises the
-numbers and stores them in a new list, committed, in a database of its own on the same server.
+numbers and stores them in a new list, committed, in a database of its own on the same server. MariaDB is as it comes:
+there SELECT DISTINCT writes a temporary table, and takes a third of the time where tmp_memory_table_size holds it.
 """
 
 from __future__ import annotations

@@ -168,6 +168,11 @@ def measure(kind: str, folder: Path, sink: Path, file: Path, count: int, sent: i
     return {"commands": bench.figures, "looks_ms": looks}
 
 
+def asked_for(looks: dict[str, float]) -> dict[str, float]:
+    """Without what only the daemon does."""
+    return {name: taken for name, taken in looks.items() if not name.startswith("(")}
+
+
 def show(results: dict[str, Any], count: int) -> None:
     kinds = list(results)
     print(f"{count:,} numbers: seconds, rows a second, peak MB of the process")
@@ -184,7 +189,7 @@ def show(results: dict[str, Any], count: int) -> None:
         print(f"{name:36}" + "".join(f"{results[kind]['looks_ms'][name]:>27.1f} ms" for kind in kinds))
     print()
     for kind in kinds:
-        looks = {name: taken for name, taken in results[kind]["looks_ms"].items() if not name.startswith("(")}
+        looks = asked_for(results[kind]["looks_ms"])
         slowest = max(looks, key=looks.__getitem__)
         met = looks[slowest] <= LOOK_WANTED_MS
         limit = f"wanted at most {LOOK_WANTED_MS:g}"
@@ -196,20 +201,15 @@ def show(results: dict[str, Any], count: int) -> None:
 
 
 def draw(results: dict[str, Any]) -> None:
+    memory = {
+        kind: {name: figures["peak_mb"] for name, figures in found["commands"].items()}
+        for kind, found in results.items()
+    }
+    looks = {kind: asked_for(found["looks_ms"]) for kind, found in results.items()}
+
     def axes(all_axes: list[Any]) -> None:
-        report.bars(
-            all_axes[0],
-            "peak memory of a command, MB",
-            {
-                kind: {name: figures["peak_mb"] for name, figures in found["commands"].items()}
-                for kind, found in results.items()
-            },
-        )
-        report.bars(
-            all_axes[1],
-            "a look while the daemon sends, ms",
-            {kind: found["looks_ms"] for kind, found in results.items()},
-        )
+        report.bars(all_axes[0], "peak memory of a command, MB", memory)
+        report.bars(all_axes[1], "a look while the daemon sends, ms", looks)
 
     report.plot("million", 2, axes)
 

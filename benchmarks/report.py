@@ -73,4 +73,5 @@ def bars(axis: Any, label: str, groups: Mapping[str, Mapping[str, float]]) -> No
     axis.invert_yaxis()
     axis.set_xlabel(label)
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(groups), frameon=False)
+    # Above it and to the left: beside long names an axis is narrow.
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(groups), frameon=False, columnspacing=1)

@@ -45,21 +45,27 @@ def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None
     session.connection().execute(statement, row)
 
 
-def insert_missing(session: Session, table: Table, rows: Sequence[Mapping[str, Any]], same: Mapping[str, Any]) -> int:
-    """Insert the rows whose primary key is not there yet; returns how many that were. All rows have the same keys.
+def insert_missing(
+    session: Session, table: Table, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any]
+) -> int:
+    """Insert the rows whose primary key is not there yet; returns how many that were.
 
-    `same`: columns whose value is the same in all rows, as the driver takes it. MariaDB also leaves out a row that
-    names one of another table that is not there. And it locks what was there so that others may still read it: whoever
-    wants to change such a row afterwards takes insert_and_lock().
+    `columns`: the values of all rows, column by column, all of one length. `same`: columns whose value is the same in
+    all rows, as the driver takes it. MariaDB also leaves out a row that names one of another table that is not there.
+    And it locks what was there so that others may still read it: whoever wants to change such a row afterwards takes
+    insert_and_lock().
     """
     connection = session.connection()
+    form = _insertion(connection.dialect, table, tuple(columns), tuple(same))
+    processed = [
+        values if processor is None else list(map(processor, values))
+        for values, processor in zip(columns.values(), form.processors, strict=True)
+    ]
     inserted = 0
     # Some at a time: long texts must not make a statement that a server refuses for its length.
-    for at in range(0, len(rows), _IN_ONE_STATEMENT):
-        some = rows[at : at + _IN_ONE_STATEMENT]
-        names = tuple(some[0])
-        form = _insertion(connection.dialect, table, names, tuple(same))
-        parameters = form.parameters(_columns(form, names, some), tuple(same.values()))
+    for at in range(0, len(processed[0]), _IN_ONE_STATEMENT):
+        some = [values[at : at + _IN_ONE_STATEMENT] for values in processed]
+        parameters = form.parameters(some, tuple(same.values()))
         inserted += connection.exec_driver_sql(form.sql, parameters, {"preserve_rowcount": True}).rowcount
     return inserted
 
@@ -151,7 +157,7 @@ class _Form(NamedTuple):
     sql: str
     processors: Processors
     #: makes the driver's parameters of the columns' values, and of those that are the same in every row
-    parameters: Callable[[list[list[Any]], Sequence[Any]], Any]
+    parameters: Callable[[Sequence[Sequence[Any]], Sequence[Any]], Any]
 
 
 def _columns(form: _Form, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
@@ -249,13 +255,13 @@ def _json_table(types: list[str]) -> str:
     return f"JSON_TABLE(%s, '$[*]' COLUMNS ({fields})) AS r"
 
 
-def _row_by_row(values: list[list[Any]], same: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _row_by_row(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> list[tuple[Any, ...]]:
     return list(zip(*(repeat(value, len(values[0])) for value in same), *values, strict=True))
 
 
-def _by_column(values: list[list[Any]], same: Sequence[Any]) -> dict[str, Any]:
+def _by_column(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> dict[str, Any]:
     return {f"s{at}": value for at, value in enumerate(same)} | {f"c{at}": column for at, column in enumerate(values)}
 
 
-def _as_json(values: list[list[Any]], same: Sequence[Any]) -> tuple[Any, ...]:
+def _as_json(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> tuple[Any, ...]:
     return (*same, json.dumps(list(zip(*values, strict=True))))

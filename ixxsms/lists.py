@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -200,8 +200,9 @@ def add_many(
     new = 0
     for batch in batches:
         # In the order of the key the database fills page after page.
-        rows = [{"number": number, "text": text} for number, text in sorted(batch.items(), key=_first)]
-        new += insert_missing(session, cast(Table, Member.__table__), rows, same)
+        numbers = sorted(batch)
+        columns: dict[str, Sequence[Any]] = {"number": numbers, "text": [batch[number] for number in numbers]}
+        new += insert_missing(session, cast(Table, Member.__table__), columns, same)
     _resize(session, list_id, total=new)
     return new
 
@@ -260,10 +261,6 @@ def _matching(list_id: int, filter: str | None) -> ColumnElement[bool]:
 
 def _clock(now: float | None) -> float:
     return time.time() if now is None else now
-
-
-def _first(pair: tuple[str, Any]) -> str:
-    return pair[0]
 
 
 # --- import

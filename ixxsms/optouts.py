@@ -133,8 +133,9 @@ def import_rows(
 def _add_many(session: Session, notes: Mapping[str, str | None], source: str, now: float) -> int:
     """Returns how many were not there."""
     # In the order of the key: two that add at the same time cannot lock each other out.
-    rows = [{"number": number, "note": note or ""} for number, note in sorted(notes.items())]
-    return insert_missing(session, cast(Table, OptOut.__table__), rows, {"at": now, "source": source})
+    numbers = sorted(notes)
+    columns = {"number": numbers, "note": [notes[number] or "" for number in numbers]}
+    return insert_missing(session, cast(Table, OptOut.__table__), columns, {"at": now, "source": source})
 
 
 def _rows() -> Any:
