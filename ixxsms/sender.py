@@ -60,11 +60,12 @@ REPORT = 2.0
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
 
-#: Between two transactions lie so many times the seconds that the commit took, within these limits, unless the link
-#: would have nothing to do: a slow disk gets larger batches, not a slower trunk. So much is claimed ahead, too.
-GATHER = 8.0
-GATHER_LEAST, GATHER_MOST = 0.015, 0.1
-MOST_AHEAD = 4_000
+#: Between two transactions lie so many times the seconds that a commit takes, within these limits, unless the link would
+#: have nothing to do: a slow disk gets larger batches, not a slower trunk. What goes out in so many times as long is
+#: claimed ahead. More of both would let others wait: a transaction takes as long as it has messages.
+GATHER = 5.0
+GATHER_LEAST, GATHER_MOST = 0.008, 0.06
+AHEAD, MOST_AHEAD = 1.5, 2_000
 
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
 HANDED_WITHIN = 1.0
@@ -135,7 +136,7 @@ class Sender:
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
         self._backlog = self._woken = self._stopping = self._store_failed = False
-        self._gather = GATHER_LEAST
+        self._gather, self._commits = GATHER_LEAST, 0.0  # seconds; what a commit takes on average
         self._exchanged = self._exchange_at = 0.0
         self._handed = 0  # segments since the last transaction
         self._rate = 0.0
@@ -266,7 +267,7 @@ class Sender:
         room = self._room()
         if not self._claims_ahead():
             return room
-        ahead = min(MOST_AHEAD, 2 * self._gather * self._rate)
+        ahead = min(MOST_AHEAD, AHEAD * self._gather * self._rate)
         free = room + ahead - sum(message.segments for message, _ in self._ahead)
         return max(free, QUEUE_ROOM) if self._woken else free
 
@@ -359,7 +360,7 @@ class Sender:
 
     def _measure(self, now: float) -> None:
         """How fast the messages go out; over less time than this a figure says nothing."""
-        if now - self._exchanged >= GATHER_LEAST / 3:
+        if now - self._exchanged >= GATHER_LEAST / 2:
             self._rate = self._handed / (now - self._exchanged)
             self._exchanged, self._handed = now, 0
 
@@ -372,7 +373,8 @@ class Sender:
                 now = time.time()
                 yield session, now
                 committing = time.monotonic()
-            self._gather = min(GATHER_MOST, max(GATHER_LEAST, GATHER * (time.monotonic() - committing)))
+            self._commits += (time.monotonic() - committing - self._commits) / 8  # one alone may be slow by chance
+            self._gather = min(GATHER_MOST, max(GATHER_LEAST, GATHER * self._commits))
         except DatabaseError:
             if committing:
                 self._doubtful.append(now)
