@@ -60,9 +60,9 @@ REPORT = 2.0
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
 
-#: Between two transactions lie so many times the seconds that a commit takes, within these limits, unless the link would
-#: have nothing to do: a slow disk gets larger batches, not a slower trunk. What goes out in so many times as long is
-#: claimed ahead. More of both would let others wait: a transaction takes as long as it has messages.
+#: Between two transactions lie so many times the seconds that a commit takes, within these limits, unless the link
+#: would have nothing to do: a slow disk gets larger batches, not a slower trunk. What goes out in so many times as long
+#: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages.
 GATHER = 5.0
 GATHER_LEAST, GATHER_MOST = 0.008, 0.06
 AHEAD, MOST_AHEAD = 1.5, 2_000
@@ -209,10 +209,10 @@ class Sender:
         """Whether there is something to write down or to claim, now."""
         if self._ahead and self._given_up():
             return True
-        if not self._ahead and self._room() >= 1:
-            return bool(self._heard) or self._backlog or self._called() or self._look()
         if self._heard and (self._stopping or time.monotonic() >= self._exchange_at):
             return True
+        if not self._ahead and self._room() >= 1:
+            return self._backlog or self._called() or self._look()
         return self._claims_ahead() and self._called()
 
     def _hear(self, events: list[Event]) -> None:
@@ -348,7 +348,8 @@ class Sender:
         if self._journal and self._journal.full:
             ahead = {message.id for message, _ in self._ahead}
             self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
-        self._exchange_at = time.monotonic() + self._gather
+        kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
+        self._exchange_at = time.monotonic() + self._gather if kept else 0.0
 
     def _open_journal(self) -> None:
         """Its own life's, which begins anew when others had taken this daemon for dead."""
