@@ -34,10 +34,10 @@ test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed $(JASMIN)/.installed
 		$(BIN)/pytest -q -n $(JOBS) tests
 
 # What claims of speed rest on, each beside its peers; results and plots go to benchmarks/results.
-bench: $(VENV)/.bench $(NODE)/.installed
+bench: $(VENV)/.bench $(VENV)/.mysql $(NODE)/.installed $(JASMIN)/.installed
 	tests/system-packages servers
 	tests/unpack-asterisk
-	for name in smpp harvest million agi; do $(BIN)/python benchmarks/$$name.py --json || exit 1; done
+	for name in smpp campaign harvest million agi; do $(BIN)/python benchmarks/$$name.py --json || exit 1; done
 
 # Hostile input, SECONDS for each target; what is learnt is kept in .cache/fuzz.
 fuzz: $(VENV)/.tools

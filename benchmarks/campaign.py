@@ -1,10 +1,16 @@
 """The whole way of a campaign: rows in the database, claimed, sent, answered, recorded, every step durable.
 
-    python benchmarks/campaign.py [--database sqlite]... [--count 60000] [--rounds 3] [--window 100] [--quick] [--json]
+    python benchmarks/campaign.py                       all databases, three rounds
+    python benchmarks/campaign.py --quick               one short round, to see that it works
+    python benchmarks/campaign.py --database sqlite --count 200000 --rounds 5
+    python benchmarks/campaign.py --window 10 --json    also into benchmarks/results/campaign.json, with a plot
 
-The daemon is the installed program, its SMSC a sink in C that never limits. Beside it, in the same rounds, senders that
-have no database at all: node-smpp's bare loop and smpplib's. All databases commit to the disk before they answer. Then
-the same with each commit 10 ms slower, and single sends while a campaign runs. Only ratios of one run say something.
+The daemon is the installed program, its SMSC a sink in C that never limits. Beside it, in the same rounds: Kannel and
+Jasmin, which too take messages, keep them and pass them on to such a sink (smpp_peers/gateways.py), and senders that
+keep nothing at all, node-smpp's bare loop and smpplib's. All databases commit to the disk before they answer. Then the
+same with each commit 10 ms slower, and single sends while a campaign runs. Only ratios of one round say something: on a
+busy machine all rates fall together. CPU is that of the daemon, of a gateway with all its servers, or of the sender;
+"with server" adds what our database server used. What is not installed is left out: make bench installs it.
 """
 
 from __future__ import annotations
@@ -21,8 +27,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import processes
 import report
 import smpp
+from smpp_peers import gateways
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -37,8 +45,14 @@ from ixxsms.models import Member, Message  # noqa: E402
 BIN = Path(sys.executable).parent
 DATABASES = ["sqlite", "mariadb", "postgresql"]
 SLOWER_MS = 10
+SLOWER = f"commits {SLOWER_MS} ms slower"
+NODE = "node-smpp"
+BARE = [NODE, "smpplib"]
+NOTHING_KEPT = "no database"
 #: At least so many times node-smpp's bare loop.
 WANTED = {"sqlite": 3.0, "postgresql": 1.5, "mariadb": 1.2}
+#: At least so many times a gateway.
+GATEWAYS_WANTED = {"Kannel": 10.0, "Jasmin": 100.0}
 CPU_WANTED_US = 15.0  #: of the daemon a message, on SQLite
 SINGLE_WANTED_MS = 50.0
 
@@ -65,7 +79,9 @@ class Bench:
     def __init__(self, stack: ExitStack, kind: str, sink: Path, slow: Path | None, window: int) -> None:
         self._slow = {"LD_PRELOAD": str(slow), "SLOW_COMMIT_US": str(1000 * SLOWER_MS)} if slow else {}
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        before = processes.children()
         self.url = database_url(stack, kind, self.folder, self._slow)
+        self._servers = processes.children() - before
         self.database = stack.enter_context(closing(Database(self.url)))
         schema.upgrade(self.database)
         with self.database.write() as session:
@@ -108,17 +124,23 @@ class Bench:
     def drained(self) -> tuple[float, float]:
         """Let a daemon send what there is and end: its CPU seconds and its peak megabytes."""
         process = self.daemon("--drain")
-        _, status, usage = os.wait4(process.pid, 0)
+        ended, peak = 0, 0.0
+        while not ended:  # what wait4 tells of the memory is at least that of this process, from which it was forked
+            peak = max(peak, report.peak_mb(process.pid))
+            time.sleep(0.05)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return usage.ru_utime + usage.ru_stime, peak
 
     def whole_way(self, count: int) -> Figures:
         """Messages a second from the first claim to the last answer recorded; CPU without that of an idle start."""
         if not self._idle_cpu:
             self._idle_cpu, _ = self.drained()
         name = self.campaign(count)
+        servers_cpu = processes.cpu_seconds(self._servers)
         cpu, memory = self.drained()
+        servers_cpu = processes.cpu_seconds(self._servers) - servers_cpu
         with self.database.read() as session:
             campaign = campaigns.get(session, name)
             accepted, first, last = session.execute(
@@ -127,9 +149,11 @@ class Bench:
                 )
             ).one()
         assert accepted == count, f"{accepted} of {count} were accepted"
+        cpu_us = 1e6 * max(0.0, cpu - self._idle_cpu) / count
         return {
             "per_second": count / (last - first),
-            "cpu_us": 1e6 * max(0.0, cpu - self._idle_cpu) / count,
+            "cpu_us": cpu_us,
+            "with_server_us": cpu_us + 1e6 * servers_cpu / count,
             "memory_mb": memory,
         }
 
@@ -196,45 +220,78 @@ def medians(rounds: list[Figures]) -> Figures:
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
 
 
-def run(stack: ExitStack, kinds: list[str], count: int, rounds: int, window: int) -> dict[str, Any]:
+def run(stack: ExitStack, kinds: list[str], count: int, rounds: int, window: int, seconds: float) -> dict[str, Any]:
+    """`count`: of a campaign; `seconds`: of each peer in each round."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     sink, slow = folder / "sink", folder / "slow.so"
     subprocess.run(["cc", "-O2", "-o", str(sink), str(smpp.PEERS / "sink.c")], check=True)
     subprocess.run(
         ["cc", "-O2", "-shared", "-fPIC", "-o", str(slow), str(ROOT / "benchmarks/slow_commit.c")], check=True
     )
-    bare = {name: command for name, command in smpp.senders(window).items() if name in ("node-smpp", "smpplib")}
+    commands = smpp.senders(window)
+    bare = {name: commands[name] for name in BARE if name in commands}
+    left_out = [f"{name} is not installed" for name in BARE if name not in commands]
     port = smpp.start_sink(stack, sink, 0)
     benches = {kind: Bench(stack, kind, sink, None, window) for kind in kinds}
     slower = {kind: Bench(stack, kind, sink, slow, window) for kind in kinds}
     found: dict[str, list[Figures]] = {}
-    for number in range(rounds):
-        for name, command in bare.items():
-            found.setdefault(f"{name}, no database", []).append(smpp.measure(command, port, window, 1.0))
-        for kind in kinds:
-            found.setdefault(kind, []).append(benches[kind].whole_way(count))
-            found.setdefault(f"{kind}, commits {SLOWER_MS} ms slower", []).append(
-                slower[kind].whole_way(max(1000, count // 10))
-            )
-        if sys.stderr.isatty():
-            print(f"\rround {number + 1} of {rounds}", end="\n" if number + 1 == rounds else "", file=sys.stderr)
+    with ExitStack() as during_rounds:  # what the single sends are not to wait for
+        peers: dict[str, gateways.Gateway] = {}
+        for name in GATEWAYS_WANTED:
+            own_sink = smpp.start_sink(during_rounds, sink, 0)
+            try:
+                peers[name] = gateways.start(during_rounds, name, own_sink, window, smpp.TEXT)
+            except gateways.Missing as missing:
+                left_out.append(str(missing))
+        for number in range(rounds):
+            for kind in kinds:
+                found.setdefault(kind, []).append(benches[kind].whole_way(count))
+            for name, gateway in peers.items():
+                found.setdefault(name, []).append(gateway.measure(seconds))
+            for name, command in bare.items():
+                figures = smpp.measure(command, port, window, seconds / 3)
+                without_memory = {key: figures[key] for key in ("per_second", "cpu_us")}
+                found.setdefault(f"{name}, {NOTHING_KEPT}", []).append(without_memory)
+            for kind in kinds:
+                figures = slower[kind].whole_way(max(1000, count // 10))
+                # So few messages cost less than one start differs from the next.
+                without_cpu = {name: figures[name] for name in ("per_second", "memory_mb")}
+                found.setdefault(f"{kind}, {SLOWER}", []).append(without_cpu)
+            if sys.stderr.isatty():
+                print(f"\rround {number + 1} of {rounds}", end="\n" if number + 1 == rounds else "", file=sys.stderr)
     waits = {kind: {trunk: benches[kind].singles(trunk, 100, 100_000) for trunk in ("other", "bulk")} for kind in kinds}
     return {
         "window": window,
         "ways": {name: medians(each) for name, each in found.items()},
         "rounds": found,
         "singles": waits,
+        "left_out": left_out,
     }
 
 
+def ratio(found: dict[str, Any], one: str, other: str) -> float | None:
+    """The median of the rounds' ratios; None where the other one was left out."""
+    pairs = zip(found["rounds"][one], found["rounds"].get(other, []), strict=False)
+    ratios = [a["per_second"] / b["per_second"] for a, b in pairs]
+    return statistics.median(ratios) if ratios else None
+
+
 def show(found: dict[str, Any]) -> None:
-    ways = found["ways"]
-    node = ways.get("node-smpp, no database", {}).get("per_second")
-    print(f"window {found['window']}{'':24} msgs/s   to node-smpp   CPU µs/msg   peak MB")
-    for name, figures in ways.items():
-        ratio = f"{figures['per_second'] / node:.2f}" if node else ""
-        memory = f"{figures['memory_mb']:.0f}" if "no database" not in name else ""
-        print(f"{name:32} {figures['per_second']:10,.0f} {ratio:>14} {figures['cpu_us']:12.1f} {memory:>9}")
+    print(f"{'':32} {'messages':>10} {'times':>8} {'times':>8} {'times':>10} {'CPU µs a':>9} {'with':>8} {'peak':>6}")
+    head = f"window {found['window']}"
+    print(f"{head:32} {'a second':>10} {'Kannel':>8} {'Jasmin':>8} {NODE:>10} {'message':>9} {'server':>8} {'MB':>6}")
+    for name, figures in found["ways"].items():
+        times = [ratio(found, name, other) for other in (*GATEWAYS_WANTED, f"{NODE}, {NOTHING_KEPT}")]
+        kannel, jasmin, node = (f"{each:.2f}" if each else "" for each in times)
+        cpu = f"{figures['cpu_us']:,.1f}" if "cpu_us" in figures else ""
+        with_server = f"{figures['with_server_us']:,.1f}" if "with_server_us" in figures else cpu
+        memory = f"{figures['memory_mb']:.0f}" if "memory_mb" in figures else ""
+        print(
+            f"{name:32} {figures['per_second']:10,.0f} {kannel:>8} {jasmin:>8} {node:>10}"
+            f" {cpu:>9} {with_server:>8} {memory:>6}"
+        )
+    for line in found["left_out"]:
+        print(f"left out: {line}")
     for kind, waits in found["singles"].items():
         for trunk, figures in waits.items():
             where = "the campaign's own trunk" if trunk == "bulk" else "another trunk"
@@ -242,33 +299,57 @@ def show(found: dict[str, Any]) -> None:
                 f"single sends, {kind}, {where}: p50 {figures['p50_ms']:.0f} ms, p99 {figures['p99_ms']:.0f} ms,"
                 f" with {figures['queued_behind']:,.0f} numbers still queued"
             )
-    for what, reached, wanted, at_least in targets(found, node):
+    for what, reached, wanted, at_least in targets(found):
         met = reached >= wanted if at_least else reached <= wanted
         print(f"{'ok  ' if met else 'MISS'} {what}: {reached:.2f}, wanted {'' if at_least else 'at most '}{wanted:g}")
 
 
-def targets(found: dict[str, Any], node: float | None) -> list[tuple[str, float, float, bool]]:
-    """(what, reached, wanted, whether more is better)."""
-    ways, rows = found["ways"], []
+def targets(found: dict[str, Any]) -> list[tuple[str, float, float, bool]]:
+    """(what, reached, wanted, whether more is better) of every target that was measured."""
+    rows = []
     for kind in found["singles"]:
-        if node:
-            rows.append((f"{kind} to node-smpp's bare loop", ways[kind]["per_second"] / node, WANTED[kind], True))
-        kept = ways[f"{kind}, commits {SLOWER_MS} ms slower"]["per_second"] / ways[kind]["per_second"]
-        rows.append((f"{kind}: kept with commits {SLOWER_MS} ms slower", kept, 0.8, True))
+        for peer, wanted in GATEWAYS_WANTED.items():
+            rows.append((f"{kind} to {peer}", ratio(found, kind, peer), wanted, True))
+        node = ratio(found, kind, f"{NODE}, {NOTHING_KEPT}")
+        rows.append((f"{kind} to node-smpp's bare loop", node, WANTED[kind], True))
+        rows.append((f"{kind}: kept with {SLOWER}", ratio(found, f"{kind}, {SLOWER}", kind), 0.8, True))
         p99 = found["singles"][kind]["other"]["p99_ms"]
         rows.append((f"{kind}: p99 of single sends on another trunk, ms", p99, SINGLE_WANTED_MS, False))
-    if "sqlite" in ways:
-        rows.append(("sqlite: CPU µs a message", ways["sqlite"]["cpu_us"], CPU_WANTED_US, False))
-    return rows
+    if "sqlite" in found["ways"]:
+        rows.append(("sqlite: CPU µs a message", found["ways"]["sqlite"]["cpu_us"], CPU_WANTED_US, False))
+    return [(what, reached, wanted, more) for what, reached, wanted, more in rows if reached is not None]
 
 
 def draw(found: dict[str, Any]) -> None:
+    """Fastest first, on a logarithmic scale: between Jasmin and ours are two powers of ten."""
+    colours = {"ours": "tab:blue", "ours, " + SLOWER: "lightsteelblue", "gateways": "tab:orange", "no store": "grey"}
+
+    def sort(name: str) -> str:
+        if name in GATEWAYS_WANTED:
+            return "gateways"
+        if name.endswith(NOTHING_KEPT):
+            return "no store"
+        return "ours, " + SLOWER if name.endswith(SLOWER) else "ours"
+
     def axes(all_axes: list[Any]) -> None:
-        names = list(found["ways"])
-        all_axes[0].barh(names, [found["ways"][name]["per_second"] for name in names])
-        all_axes[0].invert_yaxis()
-        all_axes[0].set_xlabel(f"messages a second, window {found['window']}")
-        all_axes[0].grid(axis="x", alpha=0.3)
+        (axis,) = all_axes
+        ways = sorted(found["ways"].items(), key=lambda way: -way[1]["per_second"])
+        rates = [figures["per_second"] for _, figures in ways]
+        axis.figure.set_size_inches(9, 1.6 + 0.36 * len(ways))
+        for name, colour in colours.items():
+            places = [place for place, (way, _) in enumerate(ways) if sort(way) == name]
+            axis.barh(places, [rates[place] for place in places], color=colour, label=name)
+        for place, rate in enumerate(rates):
+            axis.text(rate * 1.06, place, f"{rate:,.0f}", va="center", fontsize=9)
+        axis.set_yticks(range(len(ways)), [way for way, _ in ways])
+        axis.set(
+            xscale="log", xlim=(min(rates) / 3, max(rates) * 3), xlabel=f"messages a second, window {found['window']}"
+        )
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.invert_yaxis()
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_axisbelow(True)
+        axis.figure.legend(loc="outside upper center", ncols=len(colours), frameon=False)
 
     report.plot("campaign", 1, axes)
 
@@ -276,16 +357,17 @@ def draw(found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", choices=DATABASES, action="append", help="instead of all; may be repeated")
-    parser.add_argument("--count", type=int, default=60_000, help="numbers of a campaign")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--window", type=int, default=100)
+    parser.add_argument("--count", type=int, default=60_000, help="numbers of a campaign (60000)")
+    parser.add_argument("--rounds", type=int, default=3, help="in each of which all take their turns (3)")
+    parser.add_argument("--window", type=int, default=100, help="segments unanswered at most, of us and of them (100)")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--json", action="store_true", help="also into benchmarks/results/campaign.json, with a plot")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.count = 1, 10_000
     with ExitStack() as stack:
-        found = run(stack, options.database or DATABASES, options.count, options.rounds, options.window)
+        kinds, seconds = options.database or DATABASES, 1.0 if options.quick else 3.0
+        found = run(stack, kinds, options.count, options.rounds, options.window, seconds)
     show(found)
     if options.json:
         report.save("campaign", found)

@@ -29,7 +29,7 @@ bind = 127.0.0.1
 port = {port}
 billing_feature = False
 enquireLinkTimerSecs = 6
-log_level = DEBUG
+log_level = {log_level}
 log_file = {folder}/smpp.log
 [jcli]
 bind = 127.0.0.1
@@ -121,9 +121,9 @@ persist
 class Jasmin:
     """A running Jasmin; `port` is where its SMPP server listens. It may be stopped and started again."""
 
-    def __init__(self, folder: Path, rabbitmq: int, redis: int) -> None:
+    def __init__(self, folder: Path, rabbitmq: int, redis: int, log_level: str) -> None:
         self.port = 0
-        self._folder, self._rabbitmq, self._redis = folder, rabbitmq, redis
+        self._folder, self._rabbitmq, self._redis, self._log_level = folder, rabbitmq, redis, log_level
         self.log = folder / "smpp.log"
         self._process: subprocess.Popen[str] | None = None
         for name in ("log", "store"):
@@ -136,7 +136,12 @@ class Jasmin:
         configuration = self._folder / "jasmin.cfg"
         configuration.write_text(
             CONFIGURATION.format(
-                folder=self._folder, port=self.port, rabbitmq=self._rabbitmq, redis=self._redis, spec=spec
+                folder=self._folder,
+                port=self.port,
+                rabbitmq=self._rabbitmq,
+                redis=self._redis,
+                spec=spec,
+                log_level=self._log_level,
             )
         )
         environ = {"CONFIG_PATH": str(self._folder), "LOG_PATH": str(self._folder / "log")}
@@ -182,9 +187,9 @@ class Jasmin:
 
 
 @contextmanager
-def running(folder: Path, rabbitmq: int, redis: int) -> Iterator[Jasmin]:
-    """A Jasmin until the end of the block, on brokers at these ports."""
-    jasmin = Jasmin(folder, rabbitmq, redis)
+def running(folder: Path, rabbitmq: int, redis: int, *, log_level: str = "DEBUG") -> Iterator[Jasmin]:
+    """A Jasmin until the end of the block, on brokers at these ports. `log_level`: of its SMPP server."""
+    jasmin = Jasmin(folder, rabbitmq, redis, log_level)
     try:
         jasmin.start()
         yield jasmin

@@ -28,6 +28,7 @@ smsbox-interface = 127.0.0.1
 store-type = file
 store-location = {folder}/store
 log-file = {folder}/bearerbox.log
+log-level = {log_level}
 
 group = smsc
 smsc = smpp
@@ -39,6 +40,7 @@ smsc-password = far
 system-type = ""
 transceiver-mode = true
 reconnect-delay = 1
+max-pending-submits = {window}
 source-addr-autodetect = true
 dest-addr-ton = 1
 dest-addr-npi = 1
@@ -49,6 +51,7 @@ bearerbox-port = {inner}
 sendsms-port = {outer}
 sendsms-interface = 127.0.0.1
 log-file = {folder}/smsbox.log
+log-level = {log_level}
 access-log = {folder}/access.log
 mo-recode = true
 
@@ -69,7 +72,7 @@ get-url = "{webhook}?from=%p&to=%P&text=%b&id=%I"
 class Kannel:
     """A running Kannel. It may be stopped and started again."""
 
-    def __init__(self, folder: Path, far: int, webhook: str) -> None:
+    def __init__(self, folder: Path, far: int, webhook: str, window: int, log_level: int) -> None:
         self._folder = folder
         self._inner, self._outer = servers.free_port(), servers.free_port()
         self.url = f"http://127.0.0.1:{self._outer}/cgi-bin/sendsms"
@@ -84,6 +87,8 @@ class Kannel:
                 user=ACCOUNT[0],
                 password=ACCOUNT[1],
                 webhook=webhook,
+                window=window,
+                log_level=log_level,
             )
         )
         self._boxes: list[servers.Running] = []
@@ -105,10 +110,10 @@ class Kannel:
 
 
 @contextmanager
-def kannel(folder: Path, far: int, webhook: str) -> Iterator[Kannel]:
-    """A Kannel until the end of the block."""
+def kannel(folder: Path, far: int, webhook: str, *, window: int = 10, log_level: int = 0) -> Iterator[Kannel]:
+    """A Kannel until the end of the block. `window`: of its link to the SMSC; `log_level`: 0 (all) to 4, as its own."""
     need(Path(BEARERBOX).exists(), "Kannel", "apt-get install -y kannel")
-    made = Kannel(folder, far, webhook)
+    made = Kannel(folder, far, webhook, window, log_level)
     try:
         made.start()
         yield made
