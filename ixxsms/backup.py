@@ -43,7 +43,7 @@ def backup(database: Database, target: Path, progress: Callable[[int, int], None
             _copy(str(database.url.database), target, progress)
         else:
             with os.fdopen(handle, "wb") as file:
-                _dump(database.url, file.fileno())
+                _dump(database.one_host(), file.fileno())
                 os.fsync(file.fileno())
     except BaseException:
         target.unlink(missing_ok=True)

@@ -51,8 +51,7 @@ class CallRecordWriter:
                 records = callrecords.due(session)
             if records:
                 cdr.write_sms(self._config.cdr_url, self._config.cdr_table, list(records.values()))
-                with self._database.write() as session:
-                    callrecords.written(session, records)
+                self._database.transact(lambda session: callrecords.written(session, records))
             self._failed = False
         except Error as error:
             if not self._failed:

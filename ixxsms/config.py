@@ -33,7 +33,8 @@ SETTINGS = (
     Setting(
         "database_url",
         "",
-        "Where everything is kept: an SQLAlchemy URL (sqlite:////file, mysql://user:password@host/database, postgresql://…).",
+        "Where everything is kept: an SQLAlchemy URL (sqlite:////file, mysql://user:password@host/database, postgresql://…);"
+        " several hosts: mysql://user:password@/database?host=a&host=b.",
     ),
     Setting("cdr_url", "", "Asterisk's call records: an SQLAlchemy URL, or the path of a Master.csv."),
     Setting("cdr_table", "cdr", "The table of the call records."),

@@ -2,21 +2,32 @@
 
 `read()` and `write()` give a session and own the transaction; the verbs get the session and never commit. What a
 driver raises leaves here as one sentence, without the URL's password.
+
+Where the URL names several hosts the database is on all of them: a Galera cluster, or a server with its standbys. A
+connection goes to one that takes writes, the last one that did first; a connection that is lost makes all others be
+tried anew before their next use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event, exc, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
-from ixxsms.errors import ConfigError, DatabaseError
+from ixxsms.errors import ConfigError, Conflict, DatabaseError
 from ixxsms.write_turn import WriteTurn
+
+T = TypeVar("T")
 
 #: A writer waits this long, in seconds, for another one's SQLite transaction: an import of a million rows takes some.
 SQLITE_WAIT = 60.0
@@ -27,6 +38,21 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
 )
+
+#: A server has so many seconds to take a connection: behind it the next host may be waiting.
+CONNECT_WAIT = 10
+
+#: A host that fell silent is given up after so many seconds; unasked, the kernel takes a quarter of an hour for it.
+SILENCE = 30
+
+#: A transaction that others were in the way of is done so many times in all.
+ATTEMPTS = 12
+
+#: The transaction was taken back because of another one: as a deadlock, or on another node of a cluster.
+_CONFLICTS = {1213, "40001", "40P01"}
+
+#: The server is there, but cannot be written to any more: a Galera node without its majority, a demoted primary.
+_UNFIT = {1047, 1290}
 
 _WRITE = {"ixxsms_write": True}
 
@@ -64,6 +90,34 @@ class Database:
     def folder(self) -> Path | None:
         """Where its file lies; None: it is on a server."""
         return Path(str(self.url.database)).absolute().parent if self.url.get_backend_name() == "sqlite" else None
+
+    def transact(self, work: Callable[[Session], T], attempts: int = ATTEMPTS) -> T:
+        """What `work` returns, done in one transaction as of `write()`, and anew where others were in its way.
+
+        It may be done several times before it is committed once: it must change nothing but the database. Raises
+        Conflict after so many attempts.
+        """
+        for attempt in range(1, attempts):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except Conflict:
+                # Longer each time, and never in step with those it ran into.
+                time.sleep(random.uniform(0, min(0.5, 0.001 * 2**attempt)))  # noqa: S311 - no secret
+        with self.write() as session:
+            return work(session)
+
+    def one_host(self) -> URL:
+        """The URL with that one of several hosts that answers now: for programs that know of one only."""
+        if not _hosts(self.url):
+            return self.url
+        with renamed_errors(self.url), self.engine.connect() as connection:
+            if self.url.get_backend_name() == "mysql":
+                host, port = connection.info["host"]
+            else:
+                found: Any = connection.connection.driver_connection
+                host, port = found.info.host, found.info.port
+        return self.url.set(host=host, port=port).difference_update_query(["host"])
 
     def is_empty(self) -> bool:
         """Whether the database has no table at all."""
@@ -115,13 +169,40 @@ def parse_url(url: str) -> URL:
             "The database URL cannot be read; it looks like sqlite:////var/lib/ixxsms/ixxsms.db"
             " or mysql://user:password@host/database."
         ) from error
-    if parsed.get_backend_name() == "mysql" and "charset" not in parsed.query:
-        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
+    if parsed.host and "host" in parsed.query:
+        raise ConfigError(
+            "The database URL names hosts in two places; use mysql://user:password@/database?host=a&host=b."
+        )
+    for named in _hosts(parsed):
+        _host_and_port(named)
     return parsed
 
 
+#: How drivers connect, unless the URL says something else.
+_CONNECT: dict[str, dict[str, Any]] = {
+    "mysql": {"charset": "utf8mb4", "connect_timeout": CONNECT_WAIT},
+    "postgresql": {
+        "connect_timeout": CONNECT_WAIT,
+        "keepalives_idle": SILENCE // 3,
+        "keepalives_interval": SILENCE // 3,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 1000 * SILENCE,
+        "target_session_attrs": "read-write",
+    },
+}
+
+
+def _hosts(url: URL) -> list[str]:
+    """What the URL names in its query: host, or host:port."""
+    named = url.query.get("host", ())
+    return [named] if isinstance(named, str) else list(named)
+
+
 def _engine(url: URL) -> Engine:
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "connect_args": {k: v for k, v in _CONNECT.get(url.get_backend_name(), {}).items() if k not in url.query},
+    }
     if url.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": SQLITE_WAIT, "check_same_thread": False}}
         if not url.database or url.database == ":memory:":
@@ -137,7 +218,85 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    if url.get_backend_name() == "mysql":
+        event.listen(engine, "do_connect", _MySQLHosts(url).connect)
+    event.listen(engine, "handle_error", _notice_unfit)
     return engine
+
+
+class _MySQLHosts:
+    """Connects to the hosts of a MySQL URL; PostgreSQL's own library does the like."""
+
+    def __init__(self, url: URL) -> None:
+        self._hosts = [_host_and_port(named) for named in _hosts(url)]
+
+    def connect(self, dialect: Dialect, record: Any, args: Any, options: dict[str, Any]) -> Any:
+        if not self._hosts:
+            return _connect_mysql(dialect, *args, **options)
+        for turn, (host, port) in enumerate(hosts := list(self._hosts), 1):
+            try:
+                connection = _connect_mysql(dialect, *args, **{**options, "host": host, "port": port})
+            except dialect.loaded_dbapi.Error:
+                if turn == len(hosts):
+                    raise
+            else:
+                record.info["host"] = host, port
+                self._hosts = [(host, port), *(other for other in hosts if other != (host, port))]
+                break
+        return connection
+
+
+def _host_and_port(named: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{named}")
+        return parts.hostname or "localhost", parts.port or 3306
+    except ValueError as error:
+        raise ConfigError(f'The database URL names the host "{named}"; it looks like db1 or db1:3306.') from error
+
+
+def _connect_mysql(dialect: Dialect, *args: Any, **options: Any) -> Any:
+    connection = dialect.connect(*args, **options)
+    try:
+        _prepare_mysql(connection, dialect)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare_mysql(connection: Any, dialect: Dialect) -> None:
+    """Let a connection notice that its host has gone; refuse one to a server that takes no writes.
+
+    On a Galera cluster each transaction sees all that had been committed when it began, through whatever node: what
+    was sent through one that has died must not look queued on the next.
+    """
+    if hasattr(connection, "fileno"):  # mysqlclient has it, PyMySQL has not
+        with socket.socket(fileno=os.dup(connection.fileno())) as own:
+            if own.family != socket.AF_UNIX:
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE // 3)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENCE // 3)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENCE)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
+        if (cursor.fetchone() or ("", ""))[1] == "ON":
+            cursor.execute("SET SESSION wsrep_sync_wait = 7")  # reads, UPDATE and DELETE, INSERT
+        cursor.execute("SELECT @@read_only")  # fails on a node without its majority
+        if cursor.fetchone()[0] not in (0, "OFF"):
+            raise dialect.loaded_dbapi.OperationalError(1290, "the server takes no writes")
+    connection.rollback()
+
+
+def _notice_unfit(context: ExceptionContext) -> None:
+    """Have the pool's connections made anew where their server cannot be used any more though it answers."""
+    if _code(context.original_exception) in _UNFIT:
+        context.is_disconnect = True
+
+
+def _code(error: BaseException | None) -> object:
+    """What a driver calls the error: MySQL's number, PostgreSQL's SQLSTATE."""
+    return getattr(error, "sqlstate", None) or next(iter(error.args if error else ()), None)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -157,7 +316,8 @@ def renamed_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise DatabaseError(f"The database {_name(url)} cannot be used: {_first_line(error.orig)}.") from error
+        kind = Conflict if _code(error.orig) in _CONFLICTS else DatabaseError
+        raise kind(f"The database {_name(url)} cannot be used: {_first_line(error.orig)}.") from error
     except exc.TimeoutError as error:
         raise DatabaseError(f"The database {_name(url)} cannot be used: {_first_line(error)}.") from error
 
@@ -165,7 +325,7 @@ def renamed_errors(url: URL) -> Iterator[None]:
 def _name(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(Path(str(url.database)))
-    server = url.host or "localhost"
+    server = url.host or ", ".join(_hosts(url)) or "localhost"
     return f"{url.database} on {server}" if url.database else f"on {server}"
 
 

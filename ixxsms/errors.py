@@ -23,6 +23,10 @@ class DatabaseError(Error):
     """The database cannot be used."""
 
 
+class Conflict(DatabaseError):
+    """Another transaction was in the way, and nothing has changed: the same may succeed at once."""
+
+
 class NotFound(Error):
     """There is no such thing."""
 

@@ -102,7 +102,9 @@ class _Switchboard:
         """Run a verb in a transaction of its own, in another thread; a database that is away is waited for."""
 
         def transaction() -> _T:
-            with self._database.read() if read else self._database.write() as session:
+            if not read:
+                return self._database.transact(lambda session: verb(session, *args))
+            with self._database.read() as session:
                 return verb(session, *args)
 
         while True:

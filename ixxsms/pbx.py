@@ -145,7 +145,8 @@ class Pbx:
 
     def enqueue(self, number: str, text: str, *, trunk: str | None = None, sender_id: str = "") -> int:
         """Put one message into the outgoing queue for the daemon; returns its id at once."""
-        with self.database.write() as session:
+
+        def queue(session: Session) -> int:
             trunk_id = trunks.get(session, trunk).id if trunk else None
             return outbox.enqueue(
                 session,
@@ -158,6 +159,8 @@ class Pbx:
                 sender_id=sender_id,
             ).id
 
+        return self.database.transact(queue)
+
     def message(self, message_id: int) -> Message:
         """One message with its state. Raises NotFound."""
         with self.database.read() as session:
@@ -165,9 +168,12 @@ class Pbx:
 
     def exclude(self, list_name: str, number: str) -> int:
         """Exclude a member: nothing is written to it any more. Returns how many queued messages that held back."""
-        with self.database.write() as session:
+
+        def exclude(session: Session) -> int:
             marked = lists.exclude(session, numbering_plan.get(session), list_name, number)
             return outbox.exclude(session, marked.list_id, marked.number, time.time())
+
+        return self.database.transact(exclude)
 
     # -- Asterisk --------------------------------------------------------------------------------------------------
 
@@ -205,8 +211,7 @@ class Pbx:
         if dry_run:
             return found.report
         # Only now: the reading may take long, and no daemon should wait for it.
-        with self.database.write() as session:
-            return harvest.keep(session, found, now=now)
+        return self.database.transact(lambda session: harvest.keep(session, found, now=now))
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -216,10 +221,16 @@ class Pbx:
             return status.snapshot(session, time.time(), self.config.heartbeat_seconds)
 
     def _call(self, verb: Callable[..., Any], reading: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def work(session: Session) -> Any:
+            return verb(session, *self._plan_first(verb, session, args, kwargs), **self._filled(verb, kwargs))
+
+        if not reading and not any(isinstance(given, Iterator) for given in (*args, *kwargs.values())):
+            return self.database.transact(work)
+        # What was read from an iterator is gone: no second time.
         stack = ExitStack()
         session = stack.enter_context(self.database.read() if reading else self.database.write())
         with stack:
-            result = verb(session, *self._plan_first(verb, session, args, kwargs), **self._filled(verb, kwargs))
+            result = work(session)
             if isinstance(result, Iterator):
                 return _streamed(result, stack.pop_all())
             return result

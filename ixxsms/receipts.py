@@ -370,6 +370,12 @@ def _of_segments(session: Session, parts: dict[tuple[int, int], bool], policy: P
     ):
         words[message_id].append(delivered)
     verdicts = {message_id: _verdict(said, policy) for message_id, said in words.items()}
+    open_ones = {message_id: words[message_id] for message_id, verdict in verdicts.items() if verdict is None}
+    # Also for a cluster, where the lock above holds on one node only, but what two nodes change is refused to one.
+    outbox.tell_why(
+        session,
+        {message_id: f"{said.count(True)} of {len(said)} segments delivered" for message_id, said in open_ones.items()},
+    )
     return {message_id: verdict for message_id, verdict in verdicts.items() if verdict is not None}
 
 

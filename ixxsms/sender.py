@@ -10,23 +10,24 @@ a moment, and the journal says after a crash what of it had left.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.orm import Session
 
 from ixxsms import arrivals, campaigns, codes, daemons, numbering_plan, outbox, receipts, routes, trunks, usage
 from ixxsms.config import Config
-from ixxsms.db import Database
+from ixxsms.db import ATTEMPTS, Database
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
 from ixxsms.drivers.webhook import address
-from ixxsms.errors import DatabaseError, NotFound
+from ixxsms.errors import Conflict, DatabaseError, NotFound
 from ixxsms.events import (
     Accepted,
     Deferred,
@@ -48,6 +49,8 @@ from ixxsms.pace import Pace
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: Seconds between two looks at the other trunks and at this trunk's own row.
 REFRESH = 0.5
 
@@ -56,6 +59,9 @@ PLACES = 0.1
 
 #: Seconds between two reports of a link that has not changed.
 REPORT = 2.0
+
+#: Seconds that a claim waits at most, at random, after others have claimed the same before it.
+LONGEST_WAY = 0.1
 
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
@@ -135,6 +141,7 @@ class Sender:
         self._asks_neighbours = alternatives is None
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
+        self._give_way = 0.0
         self._backlog = self._woken = self._stopping = self._store_failed = False
         self._gather, self._commits = GATHER_LEAST, 0.0  # seconds; what a commit takes on average
         self._exchanged = self._exchange_at = 0.0
@@ -242,10 +249,10 @@ class Sender:
         return woken and not self._near.better
 
     def _timeout(self) -> float:
-        """Seconds to wait for the driver: not at all while there may be more to claim."""
+        """Seconds to wait for the driver: while there may be more to claim not at all, or until others have claimed."""
         most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
         if self._backlog and not self._ahead and self._room() >= 1:
-            return 0.0
+            return random.uniform(0, self._give_way)  # noqa: S311 - no secret
         return min(most, max(0.0, self._exchange_at - time.monotonic())) if self._heard else most
 
     def _room(self) -> float:
@@ -326,19 +333,17 @@ class Sender:
         room = self._claimable()
         self._woken = False
         back = [message.id for message, _ in self._ahead] if self._ahead and self._given_up() else []
-        with self._transaction() as (session, now):
-            if self._store_failed:
-                # An earlier commit may have reached the database although its answer did not reach us.
-                outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
-            self._record(session, now)
-            outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
-            claimed = self._claim(session, room, now) if room >= 1 else []
-            if self._journal:
-                self._journal.claimed([message.id for message in claimed])
+        try:
+            claimed = self._transact(partial(self._record_and_claim, back=back, room=room), attempts=1)
+            self._give_way = 0.0
+        except Conflict:
+            # On a cluster: a daemon on another node claimed the same. What was heard need not wait for the next try.
+            claimed = self._transact(partial(self._record_and_claim, back=back, room=0.0))
+            self._give_way = min(LONGEST_WAY, max(0.001, 2 * self._give_way))
         self._store_failed, self._failing_since = False, None
         heard, self._heard = self._heard, Heard()
         self._settle(heard, back)
-        self._backlog = bool(claimed) and sum(message.segments for message in claimed) >= room
+        self._backlog = self._give_way > 0 or (bool(claimed) and sum(message.segments for message in claimed) >= room)
         self._owed.update((message.id, message.segments) for message in claimed)
         # What is of no campaign goes before what is.
         self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
@@ -365,17 +370,35 @@ class Sender:
             self._rate = self._handed / (now - self._exchanged)
             self._exchanged, self._handed = now, 0
 
-    @contextmanager
-    def _transaction(self) -> Iterator[tuple[Session, float]]:
+    def _record_and_claim(self, session: Session, now: float, back: list[int], room: float) -> list[outbox.Claimed]:
+        if self._store_failed:
+            # An earlier commit may have reached the database although its answer did not reach us.
+            outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
+        self._record(session, now)
+        outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
+        claimed = self._claim(session, room, now) if room >= 1 else []
+        if self._journal:
+            self._journal.claimed([message.id for message in claimed])
+        return claimed
+
+    def _transact(self, work: Callable[[Session, float], T], attempts: int = ATTEMPTS) -> T:
         """One in which incoming SMS are stored, and its time: by it they are known if the commit's answer is lost."""
         now, committing = 0.0, 0.0
+
+        def timed(session: Session) -> T:
+            nonlocal now, committing
+            now, committing = time.time(), 0.0
+            done = work(session, now)
+            committing = time.monotonic()
+            return done
+
         try:
-            with self._database.write() as session:
-                now = time.time()
-                yield session, now
-                committing = time.monotonic()
+            done = self._database.transact(timed, attempts)
             self._commits += (time.monotonic() - committing - self._commits) / 8  # one alone may be slow by chance
             self._gather = min(GATHER_MOST, max(GATHER_LEAST, GATHER * self._commits))
+            return done
+        except Conflict:
+            raise
         except DatabaseError:
             if committing:
                 self._doubtful.append(now)
@@ -507,10 +530,17 @@ class Sender:
             self._since = time.time()
             log.info("trunk %s is %s%s", self.name, told[0], f": {told[1]}" if told[1] else "")
         rate = self._sent / (now - self._reported) if self._reported else 0.0
-        with self._database.write() as session:
-            daemons.report_link(
-                session, self._identity.daemon_id, self.trunk_id, told[0], told[1], self._since, rate, len(self._owed)
-            )
+        report = partial(
+            daemons.report_link,
+            daemon_id=self._identity.daemon_id,
+            trunk_id=self.trunk_id,
+            link=told[0],
+            why=told[1],
+            since=self._since,
+            rate=rate,
+            in_flight=len(self._owed),
+        )
+        self._database.transact(report)
         self._told, self._reported, self._sent = told, now, 0
 
     def _record_last(self) -> None:
@@ -519,9 +549,7 @@ class Sender:
         while True:
             try:
                 back = [message.id for message, _ in self._ahead]
-                with self._transaction() as (session, now):
-                    self._record(session, now)
-                    outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
+                self._transact(partial(self._record_and_claim, back=back, room=0.0))
                 self._settle(self._heard, back)
                 self._heard = Heard()
                 if self._journal and not self._owed:

@@ -102,10 +102,11 @@ class Service:
             self._leave()
 
     def _enter(self) -> None:
-        with self._database.write() as session:
+        def enter(session: Session) -> tuple[int, Life]:
             unlimited = [trunk for trunk in trunks.all_trunks(session) if not trunk.hosts and not trunk.most_daemons]
-            active = [trunk.id for trunk in unlimited if _usable(trunk)]
-            self._register(session, active)
+            return self._register(session, [trunk.id for trunk in unlimited if _usable(trunk)])
+
+        self._live(*self._database.transact(enter))
         self._housekeeping()
 
     def _turn(self) -> None:
@@ -121,17 +122,24 @@ class Service:
             self._housekeeping()
 
     def _heartbeat(self) -> None:
-        with self._database.write() as session:
-            if daemons.heartbeat(session, self._identity.daemon_id, time.time()):
-                return
-            log.warning("another daemon took this one for dead; it enters itself anew")
-            self._register(session, self._senders)
+        def show(session: Session) -> tuple[int, Life] | None:
+            lives = daemons.heartbeat(session, self._identity.daemon_id, time.time())
+            return None if lives else self._register(session, list(self._senders))
 
-    def _register(self, session: Session, trunk_ids: Iterable[int]) -> None:
+        entered = self._database.transact(show)
+        if entered:
+            log.warning("another daemon took this one for dead; it has entered itself anew")
+            self._live(*entered)
+
+    def _register(self, session: Session, trunk_ids: Iterable[int]) -> tuple[int, Life]:
         now = time.time()
-        self._identity.daemon_id = daemons.register(session, trunk_ids, now)
+        return daemons.register(session, trunk_ids, now), Life(os.getpid(), now)
+
+    def _live(self, daemon_id: int, life: Life) -> None:
+        """Be that daemon from now on. The journals first: by the id the senders see that there are new ones."""
         if self._journals:
-            self._identity.journals = (self._journals, Life(os.getpid(), now))
+            self._identity.journals = (self._journals, life)
+        self._identity.daemon_id = daemon_id
 
     def _match_trunks(self) -> None:
         """Start a sender for each active trunk that has none; end those whose trunk changed, stopped or went."""
@@ -156,9 +164,12 @@ class Service:
     def _settle_sender(self, trunk_id: int) -> None:
         """A sender has ended. What it still held, if it did not end in order, is in doubt."""
         daemon_id = self._identity.daemon_id
-        with self._database.write() as session:
+
+        def settle(session: Session) -> None:
             self._settle(session, daemon_id, self._own_life(), trunk_id)
             daemons.remove_link(session, daemon_id, trunk_id)
+
+        self._database.transact(settle)
         journal.forget(self._journals, self._own_life(), trunk_id)
 
     def _settle(self, session: Session, daemon_id: int, life: Life | None, trunk_id: int | None = None) -> int:
@@ -180,38 +191,44 @@ class Service:
         try:
             sender = Sender(self._database, self.config, trunk, self._identity, accepted=self._tell)
         except Error as error:  # what was right when the trunk was added may have gone: its driver, for example
-            with self._database.write() as session:
-                trunks.stop(session, trunk.id, str(error))
+            why = str(error)
+
+            def stop(session: Session) -> None:
+                trunks.stop(session, trunk.id, why)
                 daemons.remove_link(session, self._identity.daemon_id, trunk.id)
-            log.error("trunk %s has stopped: %s", trunk.name, error)
+
+            self._database.transact(stop)
+            log.error("trunk %s has stopped: %s", trunk.name, why)
             return
         thread = threading.Thread(target=_guarded, args=(sender,), name=f"trunk {trunk.name}", daemon=True)
         self._senders[trunk.id] = (sender, thread)
         thread.start()
 
     def _housekeeping(self) -> None:
-        now = time.time()
-        with self._database.write() as session:
-            arrivals.give_up(session, self.config, now)
-        with self._database.write() as session:
-            found = daemons.dead(session, now, self.config.heartbeat_seconds)
-            gone = {daemon.id: _life(daemon) for daemon in found if daemon.id != self._identity.daemon_id}
-            for daemon_id, life in gone.items():
-                count = self._settle(session, daemon_id, life)
-                log.warning("daemon %d ended without a word; %d messages are in doubt", daemon_id, count)
-                daemons.forget(session, daemon_id)
-            outbox.settle_orphans(session, now, self.config.resend_in_doubt)
-            outbox.new_rounds(session, now)
-            if self.config.message_lifetime_hours:
-                outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
-            campaigns.reopen(session)
-            campaigns.finish(session, now)
-            receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
-            receipts.forget_old(session, now - KEEP_RECEIPTS)
-            repeats.forget_old(session, now - KEEP_RECEIPTS)
-        for life in gone.values():
+        self._database.transact(lambda session: arrivals.give_up(session, self.config, time.time()))
+        for daemon_id, (life, count) in self._database.transact(self._keep_house).items():
+            log.warning("daemon %d ended without a word; %d messages are in doubt", daemon_id, count)
             journal.forget(self._journals, life)
         self._tallier.turn()
+
+    def _keep_house(self, session: Session) -> dict[int, tuple[Life | None, int]]:
+        """Returns the daemons that had died, each with its life and how many of its messages are in doubt now."""
+        now, gone = time.time(), {}
+        for daemon in daemons.dead(session, now, self.config.heartbeat_seconds):
+            if daemon.id != self._identity.daemon_id:
+                life = _life(daemon)
+                gone[daemon.id] = life, self._settle(session, daemon.id, life)
+                daemons.forget(session, daemon.id)
+        outbox.settle_orphans(session, now, self.config.resend_in_doubt)
+        outbox.new_rounds(session, now)
+        if self.config.message_lifetime_hours:
+            outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
+        campaigns.reopen(session)
+        campaigns.finish(session, now)
+        receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
+        receipts.forget_old(session, now - KEEP_RECEIPTS)
+        repeats.forget_old(session, now - KEEP_RECEIPTS)
+        return gone
 
     def _drained(self) -> bool:
         """Nothing is in a driver's hands, every link is known to the others, and no trunk that is up has work."""
@@ -254,12 +271,14 @@ class Service:
             self._housekeeping()
             self._tallier.turn(ending=True)
             self._call_records.stop()
-            with self._database.write() as session:
-                self._settle(session, self._identity.daemon_id, self._own_life())
-                daemons.forget(session, self._identity.daemon_id)
+            self._database.transact(self._strike_off)
             journal.forget(self._journals, self._own_life())
         except DatabaseError as error:
             log.error("%s", error)
+
+    def _strike_off(self, session: Session) -> None:
+        self._settle(session, self._identity.daemon_id, self._own_life())
+        daemons.forget(session, self._identity.daemon_id)
 
 
 def _journals(database: Database, config: Config) -> Path | None:

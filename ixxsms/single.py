@@ -59,7 +59,8 @@ def send_and_wait(
 
     Raises BadInput and NotFound for a bad number, text, sender id or trunk.
     """
-    with database.write() as session:
+
+    def queue(session: Session) -> tuple[int, Trunk | None, bool]:
         wanted = trunks.get(session, trunk) if trunk else None
         _check_any_active(session, wanted)
         message_id = outbox.enqueue(
@@ -73,13 +74,15 @@ def send_and_wait(
             sender_id=sender_id,
             urgency=outbox.NOW,
         ).id
-        served = bool(daemons.alive(session, time.time(), config.heartbeat_seconds))
+        return message_id, wanted, bool(daemons.alive(session, time.time(), config.heartbeat_seconds))
+
+    message_id, wanted, served = database.transact(queue)
     try:
         (_wait_for_daemon if served else _send_ourselves)(database, config, message_id, wanted)
     except BaseException:
         # Whoever breaks off will send again: what still waits must not go too.
-        with suppress(DatabaseError), database.write() as session:
-            outbox.cancel(session, message_id, "the sending was broken off", time.time())
+        with suppress(DatabaseError):
+            _cancel(database, message_id, "the sending was broken off")
         raise
     return _result(database, message_id)
 
@@ -102,13 +105,16 @@ def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted
             hopeless = _why_none(session, config, message_id, wanted) if waited > _DAEMON_START else ""
         given_up = waited > config.send_seconds
         if state == MessageState.QUEUED and (hopeless or given_up):
-            with database.write() as session:
-                reason = hopeless or f"no trunk took it within {config.send_seconds:g} seconds"
-                if outbox.cancel(session, message_id, reason, time.time()):
-                    return
+            reason = hopeless or f"no trunk took it within {config.send_seconds:g} seconds"
+            if _cancel(database, message_id, reason):
+                return
         elif given_up and waited > config.send_seconds + config.response_timeout:
             return
         time.sleep(_LOOK)
+
+
+def _cancel(database: Database, message_id: int, reason: str) -> bool:
+    return database.transact(lambda session: outbox.cancel(session, message_id, reason, time.time()))
 
 
 def _trunks_of(session: Session, message_id: int, wanted: Trunk | None) -> list[Trunk]:
@@ -137,13 +143,21 @@ def _why_none(session: Session, config: Config, message_id: int, wanted: Trunk |
 
 def _send_ourselves(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:
     """Bind to one trunk after another, in order of priority, until one takes the message or refuses it for good."""
-    with database.write() as session:
+
+    def enter(session: Session) -> tuple[int, list[Trunk], list[Trunk], dict[int, str]]:
         found = _trunks_of(session, message_id, wanted)
         capped = usage.reached(session, found, time.time())
         host = daemons.this_host()
         here = found if wanted else [trunk for trunk in found if may_send(trunk) and daemons.may_run_on(trunk, host)]
         candidates = [trunk for trunk in here if trunk.id not in capped]
-        identity = Identity(daemons.register(session, [], time.time()))
+        return daemons.register(session, [], time.time()), here, candidates, capped
+
+    def leave(session: Session) -> None:
+        outbox.settle_dead(session, [identity.daemon_id], time.time(), config.resend_in_doubt)
+        daemons.forget(session, identity.daemon_id)
+
+    daemon_id, here, candidates, capped = database.transact(enter)
+    identity = Identity(daemon_id)
     told = [f"{trunk.name}: {capped[trunk.id]}" for trunk in here if trunk.id in capped]
     try:
         for turn, trunk in enumerate(candidates, 1):
@@ -156,12 +170,9 @@ def _send_ourselves(database: Database, config: Config, message_id: int, wanted:
             if message.state != MessageState.QUEUED:
                 break
             told.append(f"{trunk.name}: {enough.why or message.reason or 'it did not take it in time'}")
-        with database.write() as session:
-            outbox.cancel(session, message_id, "; ".join(told) or NO_TRUNK, time.time())
+        _cancel(database, message_id, "; ".join(told) or NO_TRUNK)
     finally:
-        with database.write() as session:
-            outbox.settle_dead(session, [identity.daemon_id], time.time(), config.resend_in_doubt)
-            daemons.forget(session, identity.daemon_id)
+        database.transact(leave)
 
 
 class _Enough:

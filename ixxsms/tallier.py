@@ -37,5 +37,4 @@ class Tallier:
         with self._database.read() as session:
             found = outbox.count(session, campaign_id)
         self._took[campaign_id] = time.monotonic() - started
-        with self._database.write() as session:
-            outbox.keep(session, campaign_id, found, began)
+        self._database.transact(lambda session: outbox.keep(session, campaign_id, found, began))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-#: Who PostgreSQL runs as where the tests run as root, which it refuses.
+#: Who runs what refuses to be run as root, where the tests are.
 NOBODY = 65534
 
 
@@ -58,30 +58,52 @@ def mariadb(*, durable: bool = True, environ: Mapping[str, str] | None = None) -
 @contextmanager
 def postgresql(*, durable: bool = False, environ: Mapping[str, str] | None = None) -> Iterator[DatabaseServer]:
     """A PostgreSQL of our own. `durable`: what it has committed is on the disk; it outlives a kill in any case."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-    if not found:
-        raise Missing("postgresql")
-    programs = Path(found[-1])
+    programs = postgresql_programs()
     with private_folder() as folder:
-        data, port = folder / "data", free_port()
-        as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-        if as_nobody:
-            os.chown(folder, NOBODY, NOBODY)
+        port = free_port()
         subprocess.run(
-            [*as_nobody, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
+            [
+                *never_as_root(folder),
+                programs / "initdb",
+                "-D",
+                folder / "data",
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
             check=True,
             capture_output=True,
             cwd=folder,
         )
-        command = [
-            *as_nobody,
-            str(programs / "postgres"),
-            *("-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
-            *("-c", f"fsync={'on' if durable else 'off'}", "-c", "max_connections=60"),
-        ]
-        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-        with running(command, folder / "log", port, environ, ready) as process:
-            yield DatabaseServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", process)
+        with running_postgresql(folder, port, durable, environ) as server:
+            yield server
+
+
+@contextmanager
+def running_postgresql(
+    folder: Path, port: int, durable: bool = False, environ: Mapping[str, str] | None = None
+) -> Iterator[DatabaseServer]:
+    """A PostgreSQL on the data that are in the folder."""
+    command = [
+        *never_as_root(folder),
+        str(postgresql_programs() / "postgres"),
+        *("-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)),
+        *("-c", f"fsync={'on' if durable else 'off'}", "-c", "max_connections=60"),
+    ]
+    ready = [str(postgresql_programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    with running(command, folder / "log", port, environ, ready) as process:
+        yield DatabaseServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}", process)
+
+
+def postgresql_programs() -> Path:
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    if not found:
+        raise Missing("postgresql")
+    return Path(found[-1])
 
 
 #: The servers that our database may be on.
@@ -149,6 +171,14 @@ def private_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def never_as_root(folder: Path) -> list[str]:
+    """What to put before a command that must not be run as root; the folder becomes its user's."""
+    if os.geteuid() != 0:
+        return []
+    os.chown(folder, NOBODY, NOBODY)
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
 class Running:

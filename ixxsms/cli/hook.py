@@ -66,7 +66,9 @@ def add(
     """Add a hook. A running ixxmassivesms takes it up by itself."""
     from ixxsms import hook_rules, numbering_plan
 
-    with ixxsms.open() as pbx, pbx.database.write() as session:
+    words = read_text(text)
+
+    def work(session: Session) -> dict[str, Any]:
         hook = hook_rules.add(
             session,
             numbering_plan.get(session),
@@ -75,7 +77,7 @@ def add(
             max_segments=pbx.config.max_segments,
             optout=pbx.config.optout,
             optout_keywords=pbx.config.optout_keywords,
-            text=read_text(text),
+            text=words,
             context=context,
             did=did,
             prefix=prefix,
@@ -88,7 +90,10 @@ def add(
             call_back=call_back,
             notify=notify,
         )
-        fields = _fields(session, hook)
+        return _fields(session, hook)
+
+    with ixxsms.open() as pbx:
+        fields = pbx.database.transact(work)
     if as_json:
         print_json(fields)
     else:
@@ -137,8 +142,8 @@ def disable(name: Name, as_json: Json = False) -> None:
 def _set_active(name: str, active: bool, as_json: bool) -> None:
     from ixxsms import hook_rules
 
-    with ixxsms.open() as pbx, pbx.database.write() as session:
-        hook_rules.set_active(session, name, active)
+    with ixxsms.open() as pbx:
+        pbx.database.transact(lambda session: hook_rules.set_active(session, name, active))
     if as_json:
         print_json({"name": name, "active": active})
     else:
@@ -150,8 +155,8 @@ def remove(name: Name, as_json: Json = False) -> None:
     """Delete a hook, and its memory of whom it acted for."""
     from ixxsms import hook_rules
 
-    with ixxsms.open() as pbx, pbx.database.write() as session:
-        hook_rules.remove(session, name)
+    with ixxsms.open() as pbx:
+        pbx.database.transact(lambda session: hook_rules.remove(session, name))
     if as_json:
         print_json({"name": name, "removed": True})
     else:

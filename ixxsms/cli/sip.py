@@ -31,8 +31,10 @@ def add(
     """Deliver what is sent to a number to a SIP phone."""
     from ixxsms import numbering_plan, sip_routes
 
-    with ixxsms.open() as pbx, pbx.database.write() as session:
-        route = sip_routes.add(session, numbering_plan.get(session), did, endpoint, email)
+    with ixxsms.open() as pbx:
+        route = pbx.database.transact(
+            lambda session: sip_routes.add(session, numbering_plan.get(session), did, endpoint, email)
+        )
     if as_json:
         print_json({"number": route.did, "endpoint": route.endpoint, "email": route.email})
         return
@@ -59,8 +61,8 @@ def remove(did: Did, as_json: Json = False) -> None:
     """Deliver no more to a phone what is sent to a number."""
     from ixxsms import numbering_plan, sip_routes
 
-    with ixxsms.open() as pbx, pbx.database.write() as session:
-        sip_routes.remove(session, numbering_plan.get(session), did)
+    with ixxsms.open() as pbx:
+        pbx.database.transact(lambda session: sip_routes.remove(session, numbering_plan.get(session), did))
     if as_json:
         print_json({"number": did, "removed": True})
     else:

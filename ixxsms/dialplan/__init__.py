@@ -182,9 +182,12 @@ def without_daemon(route: str, caller: str, arguments: Sequence[str]) -> Variabl
     try:
         settings = config.load()
         database = Database(settings.database_url)
-        with database.write() as session:
+
+        def answer(session: Session) -> Variables:
             plan, now = numbering_plan.get(session), time.time()
             return answers.WITHOUT_DAEMON[route](session, settings, plan, asked, now)
+
+        return database.transact(answer)
     except Error as error:
         named = ("LISTERROR", "LISTSTATUS") if route == "list" else ("SMSERROR", "SMSSTATUS")
         return dict(zip(named, (str(error), "FAILED"), strict=True))

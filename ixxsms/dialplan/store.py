@@ -158,12 +158,17 @@ class Store:
         Not where the commit does: it may have reached the database, and what is in it must not be asked for twice.
         """
         committing = False
-        try:
-            with self._database.write() as session:
-                done = _all_of(session, self._plan_of(session), jobs)
-                session.flush()
-                committing = True
+
+        def work(session: Session) -> list[Any]:
+            nonlocal committing
+            committing = False
+            done = _all_of(session, self._plan_of(session), jobs)
+            session.flush()
+            committing = True
             return done
+
+        try:
+            return self._database.transact(work)
         except Exception as error:
             if len(jobs) == 1 or committing:
                 return [error] * len(jobs)

@@ -22,6 +22,7 @@ from ixxsms.outbox.outcomes import (
     settle,
     settle_dead,
     settle_orphans,
+    tell_why,
     unclaim,
 )
 from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
@@ -87,5 +88,6 @@ __all__ = [
     "settle_dead",
     "settle_orphans",
     "slot",
+    "tell_why",
     "unclaim",
 ]

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ixxsms.bulk import Guard, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW
-from ixxsms.outbox.steps import SUBMITTED, chunks, listed, step_each, tried_by
+from ixxsms.outbox.steps import SUBMITTED, TABLE, chunks, listed, step_each, tried_by
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
 from ixxsms.states import MessageState
@@ -214,6 +215,13 @@ def settle(session: Session, delivered: dict[int, bool], codes: dict[int, str], 
                 if value is wanted
             ],
         )
+
+
+def tell_why(session: Session, reasons: Mapping[int, str]) -> None:
+    """Say of messages that wait for more receipts how they stand."""
+    waiting = (str(MessageState.ACCEPTED), str(MessageState.IN_DOUBT))
+    rows = [{"id": message_id, "reason": reason[:255]} for message_id, reason in reasons.items()]
+    update_each(session, TABLE, rows, guard=Guard("state", waiting))
 
 
 def settle_dead(

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from sqlalchemy.orm import Session
+
 from ixxsms import arrivals, receipts, repeats, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -188,16 +190,19 @@ class Webhook:
 
     def _write(self, batch: list[_Told]) -> list[Exception | None]:
         """All in one transaction; where that fails, each in one of its own: one may be to blame for its error."""
+
+        def store(session: Session) -> None:
+            now = time.time()
+            next_ones = next_trunks(session, self._config.heartbeat_seconds)
+            for told in batch:
+                heard = [event for event in told.events if isinstance(event, Receipt)]
+                receipts.store(session, told.trunk_id, heard, now, next_ones)
+                for event in told.events:
+                    if isinstance(event, Received) and repeats.is_new(session, told.trunk_id, event.token, now):
+                        arrivals.keep(session, self._config, told.trunk_id, [event], now)
+
         try:
-            with self._database.write() as session:
-                now = time.time()
-                next_ones = next_trunks(session, self._config.heartbeat_seconds)
-                for told in batch:
-                    heard = [event for event in told.events if isinstance(event, Receipt)]
-                    receipts.store(session, told.trunk_id, heard, now, next_ones)
-                    for event in told.events:
-                        if isinstance(event, Received) and repeats.is_new(session, told.trunk_id, event.token, now):
-                            arrivals.keep(session, self._config, told.trunk_id, [event], now)
+            self._database.transact(store)
             return [None] * len(batch)
         except Exception as error:
             if len(batch) == 1:
