@@ -37,8 +37,9 @@ _LONGEST_PART = 4096
 #: So many seconds after an SMS became whole a part of it may come again: it was not acknowledged in time.
 SAID_AGAIN = 600.0
 
-#: What may have been stored before is looked for among so many that came last: the inbox may be long.
-_LAST = 1_000
+#: What may have been stored before is looked for among so many ids at the end: the inbox may be long. On a
+#: Galera cluster ids come in steps.
+_LAST = 5_000
 
 _AT_ONCE = 500
 _DIGEST = 8

@@ -6,7 +6,6 @@ Knows the limits against abuse and who asked. Must never raise for what a caller
 from __future__ import annotations
 
 import logging
-import random
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,14 +20,11 @@ from ixxsms.errors import BadInput, NotFound
 from ixxsms.models import Message, Request
 from ixxsms.numbering import Plan, check, digits
 
-__all__ = ["Ask", "Reply", "Status", "clean_caller", "take", "take_all"]
+__all__ = ["Ask", "Reply", "Status", "clean_caller", "forget_old", "take", "take_all"]
 
 log = logging.getLogger(__name__)
 
 HOUR, DAY = 3600.0, 24 * 3600.0
-
-#: Requests older than a day count for nothing; each so many new ones, about, the old ones go.
-_PRUNE_EVERY = 100
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -105,8 +101,6 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     session.flush()
     if messages:
         session.connection().execute(_LET_THROUGH, [{"caller": caller, "at": now} for caller in counts.new])
-    if random.random() * _PRUNE_EVERY < len(messages):  # noqa: S311 - no secret; ids may come in steps
-        session.execute(delete(Request).where(Request.at < now - DAY))
     return [one if isinstance(one, Reply) else Reply(Status.QUEUED, one.id, "", one.segments) for one in taken]
 
 
@@ -181,6 +175,11 @@ class _Counts:
                 setting = "request_per_" + named.replace(" and ", "_")
                 return f"Only {most} SMS are allowed per {named} (setting {setting})."
         return ""
+
+
+def forget_old(session: Session, now: float) -> None:
+    """Requests older than a day count for nothing."""
+    session.execute(delete(Request).where(Request.at < now - DAY))
 
 
 # Built once: they are run for every call.

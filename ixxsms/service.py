@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from ixxsms import arrivals, campaigns, daemons, journal, outbox, receipts, repeats, trunks, usage
+from ixxsms import arrivals, campaigns, daemons, journal, outbox, receipts, repeats, requests, trunks, usage
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -228,6 +228,7 @@ class Service:
         receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))
         receipts.forget_old(session, now - KEEP_RECEIPTS)
         repeats.forget_old(session, now - KEEP_RECEIPTS)
+        requests.forget_old(session, now)
         return gone
 
     def _drained(self) -> bool:
