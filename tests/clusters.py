@@ -25,6 +25,7 @@ class Node:
         self._as_nobody = servers.never_as_root(folder)
         self._folder, self.name = folder, f"node{number}"
         self.port = servers.free_port()
+        self.process: servers.Running | None = None
         self.group, self._missed, self._copies = (f"127.0.0.1:{servers.free_port()}" for _ in range(3))
         self._files = ["--no-defaults", f"--datadir={folder / 'data'}", f"--tmpdir={folder}"]
 
@@ -63,6 +64,10 @@ class Node:
         self.process = servers.Running(command, self._folder / "log", self.port)
         eventually(lambda: self.status("wsrep_local_state_comment") == "Synced", 100)
 
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+
     @property
     def server_url(self) -> str:
         """Of its superuser, without a database."""
@@ -89,8 +94,8 @@ def galera() -> Iterator[list[Node]]:
         nodes = [Node(folder / str(number), number) for number in (1, 2, 3)]
         nodes[0].install()
         for at, node in enumerate(nodes):
+            stack.callback(node.kill)  # also where it does not come up
             node.start(*nodes[:at])
-            stack.callback(lambda node=node: node.process.kill())
         yield nodes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return Scheduling(config, log)
 
 
+@contextmanager
+def skipped_where_missing() -> Iterator[None]:
+    """At home a test is skipped whose server is not installed; in CI it fails."""
+    try:
+        yield
+    except servers.Missing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"not installed; as root: apt-get install {missing}")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Starts each server once, when a test first asks for it: server("mariadb") is a URL without a database."""
@@ -48,12 +59,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
             return started[kind]
 
         def start_or_skip(kind: str) -> str:
-            try:
+            with skipped_where_missing():
                 return start(kind)
-            except servers.Missing as missing:
-                if os.environ.get("CI"):
-                    raise
-                pytest.skip(f"not installed; as root: apt-get install {missing}")
 
         yield start_or_skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import namespaces
 import pytest
 import servers
-from conftest import new_database
+from conftest import new_database, skipped_where_missing
 from crashing import campaign, daemon, each_once, finished, states
 from systems import System, eventually
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(params=["mariadb", "postgresql"])
 def on_its_own_server(request, tmp_path):
     """A system, and the database server that nobody else uses."""
-    with ExitStack() as stack:
+    with skipped_where_missing(), ExitStack() as stack:
         server = stack.enter_context(servers.KINDS[request.param]())
         system = System(tmp_path, new_database(server.url, "ixxsms"), stack)
         system.environ |= {"IXXSMS_FASTAGI_PORT": "0", "IXXSMS_LOG_LEVEL": "warning"}
