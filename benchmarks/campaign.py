@@ -41,6 +41,8 @@ from sqlalchemy import create_engine, func, insert, select, text  # noqa: E402
 from ixxsms import campaigns, lists, numbering_plan, outbox, schema, trunks  # noqa: E402
 from ixxsms.db import Database  # noqa: E402
 from ixxsms.models import Member, Message  # noqa: E402
+from ixxsms.smpp.smsc import Submitted  # noqa: E402
+from ixxsms.testing import FakeSMSC  # noqa: E402
 
 BIN = Path(sys.executable).parent
 DATABASES = ["sqlite", "mariadb", "postgresql"]
@@ -81,18 +83,22 @@ class Bench:
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = processes.children()
         self.url = database_url(stack, kind, self.folder, self._slow)
+        self._arrived: dict[str, float] = {}  # at the SMSC of the trunk "other"
         self._servers = processes.children() - before
         self.database = stack.enter_context(closing(Database(self.url)))
         schema.upgrade(self.database)
         with self.database.write() as session:
             numbering_plan.change(session, country="ES")
-            for name in ("bulk", "other"):
-                port = smpp.start_sink(stack, sink, 0)
+            other = stack.enter_context(FakeSMSC(on_message=self._heard))
+            for name, port in (("bulk", smpp.start_sink(stack, sink, 0)), ("other", other.port)):
                 account = {"host": "127.0.0.1", "port": port, "user": "u", "password": "p", "window": window}
                 trunks.add(session, name, "smpp", script_dir="", **account)
         self._campaigns = 0
         self._idle_cpu = 0.0
         self._list = ("", 0)
+
+    def _heard(self, message: Submitted) -> None:
+        self._arrived[message.destination] = time.time()
 
     def campaign(self, count: int) -> str:
         """Make a campaign to so many numbers, running."""
@@ -158,36 +164,37 @@ class Bench:
         }
 
     def singles(self, trunk: str, count: int, campaign: int) -> Figures:
-        """Milliseconds from a message's queueing to its acceptance, while a campaign runs on the trunk "bulk"."""
+        """Milliseconds from the wish to queue a message to its arrival, while a campaign runs on the trunk "bulk".
+
+        It arrives on the trunk "other" when its SMSC has it, on "bulk" when its acceptance is being recorded.
+        """
         self.campaign(campaign)
-        process = self.daemon()
+        before, process = self._sent(), self.daemon()
+        wished: dict[str, float] = {}
         found = []
         try:
-            self._wait(lambda: self._sent() > 1000)
-            for _ in range(count):
+            self._wait(lambda: self._sent() > before + 1000)
+            for each in range(count):
+                number = f"6{self._campaigns % 100:02}{each:06}"
+                wished["34" + number] = time.time()
                 with self.database.write() as session:
                     plan, now = numbering_plan.get(session), time.time()
-                    trunk_id = trunks.get(session, trunk).id
-                    message = outbox.enqueue(
-                        session,
-                        plan,
-                        "600000000",
-                        "now",
-                        now=now,
-                        max_segments=1,
-                        trunk_id=trunk_id,
-                        urgency=outbox.NOW,
+                    trunk_id, urgent = trunks.get(session, trunk).id, outbox.NOW
+                    found.append(
+                        outbox.enqueue(
+                            session, plan, number, "now", now=now, max_segments=1, trunk_id=trunk_id, urgency=urgent
+                        ).id
                     )
                 time.sleep(0.05)
-                found.append(message.id)
-            self._wait(lambda: self._accepted_at(found[-1]) is not None)
             still = self._queued()
+            self._wait(lambda: self._accepted_at(found[-1]) is not None)
         finally:
             process.terminate()
             process.wait()
         with self.database.read() as session:
-            rows = session.execute(select(Message.created_at, Message.accepted_at).where(Message.id.in_(found))).all()
-        waits = sorted(1000 * (accepted - created) for created, accepted in rows)
+            rows = session.execute(select(Message.number, Message.accepted_at).where(Message.id.in_(found))).all()
+        arrived = {number.removeprefix("+"): at for number, at in rows} | self._arrived
+        waits = sorted(1000 * (arrived[number] - at) for number, at in wished.items())
         with self.database.write() as session:
             session.execute(text("UPDATE messages SET state = 'cancelled' WHERE state = 'queued'"))
             session.execute(text("UPDATE campaigns SET state = 'finished'"))

@@ -68,9 +68,10 @@ LOOK_AGAIN = 10.0
 
 #: Between two transactions lie so many times the seconds that a commit takes, within these limits, unless the link
 #: would have nothing to do: a slow disk gets larger batches, not a slower trunk. What goes out in so many times as long
-#: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages.
+#: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages, and on SQLite
+#: nobody else can write meanwhile. On a server they can, and each statement costs more.
 GATHER = 5.0
-GATHER_LEAST, GATHER_MOST = 0.008, 0.06
+GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.008, 0.05, 0.06
 AHEAD, MOST_AHEAD = 1.5, 2_000
 
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
@@ -143,7 +144,8 @@ class Sender:
         self._plan: Plan | None = None
         self._give_way = 0.0
         self._backlog = self._woken = self._stopping = self._store_failed = False
-        self._gather, self._commits = GATHER_LEAST, 0.0  # seconds; what a commit takes on average
+        self._gather_least = GATHER_LEAST if database.folder else GATHER_LEAST_ON_SERVER
+        self._gather, self._commits = self._gather_least, 0.0  # seconds; what a commit takes on average
         self._exchanged = self._exchange_at = 0.0
         self._handed = 0  # segments since the last transaction
         self._rate = 0.0
@@ -395,7 +397,7 @@ class Sender:
         try:
             done = self._database.transact(timed, attempts)
             self._commits += (time.monotonic() - committing - self._commits) / 8  # one alone may be slow by chance
-            self._gather = min(GATHER_MOST, max(GATHER_LEAST, GATHER * self._commits))
+            self._gather = min(GATHER_MOST, max(self._gather_least, GATHER * self._commits))
             return done
         except Conflict:
             raise
