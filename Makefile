@@ -37,7 +37,7 @@ test: $(VENV)/.tools $(VENV)/.mysql $(NODE)/.installed $(JASMIN)/.installed
 bench: $(VENV)/.bench $(VENV)/.mysql $(NODE)/.installed $(JASMIN)/.installed
 	tests/system-packages servers
 	tests/unpack-asterisk
-	for name in smpp campaign harvest million agi; do $(BIN)/python benchmarks/$$name.py --json || exit 1; done
+	for name in smpp campaign harvest million agi scale; do $(BIN)/python benchmarks/$$name.py --json || exit 1; done
 
 # Hostile input, SECONDS for each target; what is learnt is kept in .cache/fuzz.
 fuzz: $(VENV)/.tools

@@ -82,7 +82,7 @@ class Bench:
         self._slow = {"LD_PRELOAD": str(slow), "SLOW_COMMIT_US": str(1000 * SLOWER_MS)} if slow else {}
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = processes.children()
-        self.url = database_url(stack, kind, self.folder, self._slow)
+        self.url = self._database_url(stack, kind)
         self._arrived: dict[str, float] = {}  # at the SMSC of the trunk "other"
         self._servers = processes.children() - before
         self.database = stack.enter_context(closing(Database(self.url)))
@@ -96,6 +96,9 @@ class Bench:
         self._campaigns = 0
         self._idle_cpu = 0.0
         self._list = ("", 0)
+
+    def _database_url(self, stack: ExitStack, kind: str) -> str:
+        return database_url(stack, kind, self.folder, self._slow)
 
     def _heard(self, message: Submitted) -> None:
         self._arrived[message.destination] = time.time()
