@@ -134,6 +134,7 @@ class Sender:
         self._retry = outbox.Retry(config.max_attempts, config.retry_seconds)
         self._accepted = accepted
         self._heard = Heard()
+        self._brought: list[Receipt | Received] = []  # of what was heard: to be acknowledged, in their order
         self._running: list[outbox.Source] = []
         self._owed: dict[int, int] = {}  # message -> segments that were counted for it
         self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
@@ -229,6 +230,8 @@ class Sender:
             return
         heard = Heard(events)
         self._heard.add(heard)
+        if bool(heard.of(Receipt)) or bool(heard.of(Received)):
+            self._brought += [event for event in events if isinstance(event, Receipt | Received)]
         if self._journal:
             self._journal.heard(heard)
         if self._accepted:
@@ -238,17 +241,16 @@ class Sender:
         """While nothing can be stored, what the other side can bring again later is left to it, after a while."""
         assert self._failing_since is not None
         kept = MOST_HELD if time.monotonic() - self._failing_since < REFUSE_AFTER else 0
-        receipts, received = self._heard.of(Receipt), self._heard.of(Received)
-        turned_away = [e.token for e in receipts[kept:]] + [e.token for e in received[kept:]]
+        self._brought, turned_away = self._brought[:kept], self._brought[kept:]
         if turned_away:
-            self._heard.put(Receipt, receipts[:kept])
-            self._heard.put(Received, received[:kept])
-            self._driver.refuse(turned_away)
+            stays = {id(event) for event in self._brought}
+            self._heard.put(Receipt, [e for e in self._heard.of(Receipt) if id(e) in stays])
+            self._heard.put(Received, [e for e in self._heard.of(Received) if id(e) in stays])
+            self._driver.refuse([event.token for event in turned_away])
 
     def _called(self) -> bool:
         """Whether it was woken, and the message may be for this trunk: then it claims without a look before."""
-        woken, self._woken = self._woken, False
-        return woken and not self._near.better
+        return self._woken and not self._near.better
 
     def _timeout(self) -> float:
         """Seconds to wait for the driver: while there may be more to claim not at all, or until others have claimed."""
@@ -351,7 +353,8 @@ class Sender:
         self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
         self._ahead.extend((message, began) for message in claimed if not message.queue)
         self._hand_over()
-        self._driver.acknowledge([e.token for e in heard.of(Receipt)] + [e.token for e in heard.of(Received)])
+        brought, self._brought = self._brought, []
+        self._driver.acknowledge([event.token for event in brought])
         if self._journal and self._journal.full:
             ahead = {message.id for message, _ in self._ahead}
             self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
