@@ -9,20 +9,22 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import update_all
+from ixxsms.bulk import orders_by_null, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
 from ixxsms.outbox.steps import QUEUED, TABLE, step_each
-from ixxsms.outbox.turns import Turn, anywhere, lanes, no_route, untried
+from ixxsms.outbox.turns import Turn, lanes, no_route, unbound, untried
 from ixxsms.states import MessageState
 
 #: So many messages are claimed in one transaction at most.
 MOST_AT_ONCE = 5_000
 
 _M = Message.__table__.c
+_COLUMNS = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.urgency, _M.not_before, barred.label("barred"))
+_BY_TIME = (_M.not_before, _M.id)
 _SUBMITTED = (("state", f"'{MessageState.SUBMITTED}'"), ("attempts", "messages.attempts + 1"))
 
 _NO_ROUTES: Mapping[int, Turn] = MappingProxyType({})
@@ -91,16 +93,16 @@ def claim(
     """
     claimed: list[Claimed] = []
     held_back: list[int] = []
-    connection = session.connection()
+    connection, nulls = session.connection(), orders_by_null(session)
     for place in places:
         if room < 1:
             break
         given = {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))}
-        statements = _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, True)
+        statements = _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, True, nulls)
         rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
-            rows.sort(key=lambda row: (row.not_before, row.id))
-        for message_id, number, text, sender_id, segments, _, out in rows:
+            rows.sort(key=lambda row: (-row.urgency, row.not_before, row.id))
+        for message_id, number, text, sender_id, segments, _, _, out in rows:
             if out:
                 held_back.append(message_id)
                 continue
@@ -131,12 +133,12 @@ def has_work(
     only: int | None = None,
 ) -> bool:
     """Whether a claim would find something."""
-    connection = session.connection()
+    connection, nulls = session.connection(), orders_by_null(session)
     return any(
         connection.execute(statement, {"now": now, "campaign": place.campaign_id, "only": only, "most": 1}).first()
         is not None
         for place in places
-        for statement in _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, False)
+        for statement in _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, False, nulls)
     )
 
 
@@ -148,26 +150,38 @@ def _key(routes: Mapping[int, Turn]) -> tuple[tuple[int, Turn], ...]:
 # when a link does.
 @lru_cache(maxsize=1000)
 def _waiting(
-    trunk_id: int, kind: Kind, better: frozenset[int], routes: tuple[tuple[int, Turn], ...], only: bool, lock: bool
+    trunk_id: int,
+    kind: Kind,
+    better: frozenset[int],
+    routes: tuple[tuple[int, Turn], ...],
+    only: bool,
+    lock: bool,
+    nulls: bool,
 ) -> list[Select[Any]]:
     """The queued messages of one place that this trunk may take, in their order; in several statements, where none
     that has them all could use an index.
 
-    Parameters: now, campaign (where the place is one), only (where it is asked for), most.
+    `nulls`: see orders_by_null(). Parameters: now, campaign (where the place is one), only (where it is asked for),
+    most.
     """
-    columns = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.not_before, barred.label("barred"))
-    statement = select(*columns).where(QUEUED, _M.not_before <= bindparam("now"))
-    if kind is Kind.QUEUE:
-        turn = untried(trunk_id) if only else anywhere(trunk_id, better, dict(routes))
-        statement = statement.where(
-            _M.campaign_id.is_(None), or_(_M.trunk_id == trunk_id, and_(_M.trunk_id.is_(None), turn))
-        )
-        statements = [statement.order_by(_M.urgency.desc(), _M.not_before, _M.id)]
-    else:
-        statement = statement.where(_M.campaign_id == bindparam("campaign")).order_by(_M.not_before, _M.id)
-        conditions = [no_route] if kind is Kind.NAMED else lanes(trunk_id, better, dict(routes))
-        statements = [statement.where(condition) for condition in conditions]
+    place = _M.campaign_id.is_(None) if kind is Kind.QUEUE else _M.campaign_id == bindparam("campaign")
+    bound = and_(_M.trunk_id == trunk_id, no_route)  # what is bound has no route
+    in_order = [_M.trunk_id, _M.campaign_id, *_BY_TIME] if nulls else _BY_TIME  # as the index begins
     if only:
-        statements = [statement.where(_M.id == bindparam("only")) for statement in statements]
+        asked = and_(_M.id == bindparam("only"), or_(bound, and_(unbound, untried(trunk_id))))
+        statements = [_select(place, asked)]
+    elif kind is Kind.NAMED:
+        statements = [_select(place, and_(unbound, no_route)).order_by(*in_order)]
+    else:
+        fresh, passed_on = lanes(trunk_id, better, dict(routes))
+        if kind is Kind.QUEUE:
+            fresh = [bound, *fresh]
+        statements = [_select(place, condition).order_by(*in_order) for condition in fresh]
+        if passed_on is not None:
+            statements.append(_select(place, passed_on).order_by(_M.urgency.desc(), *_BY_TIME))
     statements = [statement.limit(bindparam("most")) for statement in statements]
     return [statement.with_for_update(skip_locked=True) for statement in statements] if lock else statements
+
+
+def _select(place: ColumnElement[bool], condition: ColumnElement[bool]) -> Select[Any]:
+    return select(*_COLUMNS).where(QUEUED, _M.not_before <= bindparam("now"), place, condition)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms.errors import BadInput
 from ixxsms.models import Message, OptOut, Segment
 from ixxsms.outbox.failover import NO_REMOTE_IDS, forget_segments
 from ixxsms.outbox.outcomes import remote_key
+from ixxsms.outbox.queue import may_go
 from ixxsms.outbox.routing import reroute
 from ixxsms.outbox.steps import chunks, step_each
 from ixxsms.outbox.tallies import forget
@@ -67,7 +68,9 @@ def resolve(
     """A person settles messages in doubt: sent, failed or resend. The choice is that of `doubtful`. Raises BadInput."""
     if verdict not in list(Verdict):
         raise BadInput(f'"{verdict[:20]}" is no verdict on a message in doubt; it is {", ".join(Verdict)}.')
-    found = list(session.scalars(_selected(select(Message.id), ids, campaign_id, trunk_id)))
+    rows = session.execute(_selected(select(Message.id, Message.urgency), ids, campaign_id, trunk_id))
+    urgency: dict[int, int] = {row.id: row.urgency for row in rows}
+    found = list(urgency)
     kept = 0
     for part in chunks(found):
         forget(session, session.scalars(select(Message.campaign_id).where(Message.id.in_(part)).distinct()).all())
@@ -81,8 +84,13 @@ def resolve(
                 )
             )
         found, kept = [message_id for message_id in found if message_id not in opted_out], len(opted_out)
-        again = {"reason": "sent again by hand", "tried": "", "not_before": now, "attempts": 0, "settled_at": None}
-        _step(session, MessageState.QUEUED, found, again | NO_REMOTE_IDS)
+        again = {"reason": "sent again by hand", "tried": "", "attempts": 0, "settled_at": None, **NO_REMOTE_IDS}
+        step_each(
+            session,
+            MessageState.QUEUED,
+            [{"id": message_id, "not_before": may_go(urgency[message_id], now), **again} for message_id in found],
+            only_from=_IN_DOUBT,
+        )
         forget_segments(session, found)
     elif verdict == Verdict.SENT:
         sent = {"reason": "settled by hand: sent", "accepted_at": now, "settled_at": None, "cdr_due": cdr_sms}
@@ -96,9 +104,7 @@ def _step(session: Session, target: MessageState, ids: Iterable[int], values: di
     step_each(session, target, [{"id": message_id, **values} for message_id in ids], only_from=_IN_DOUBT)
 
 
-def _selected(
-    statement: Select[Any], ids: Collection[int] | None, campaign_id: int | None, trunk_id: int | None
-) -> Select[Any]:
+def _selected(statement: Any, ids: Collection[int] | None, campaign_id: int | None, trunk_id: int | None) -> Any:
     statement = statement.where(_DOUBTFUL, Message.state == str(MessageState.IN_DOUBT))
     if ids is not None:
         statement = statement.where(Message.id.in_(ids))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import Guard, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
-from ixxsms.outbox.queue import NOW
+from ixxsms.outbox.queue import NOW, may_go
 from ixxsms.outbox.steps import SUBMITTED, TABLE, chunks, listed, step_each, tried_by
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
@@ -106,18 +106,22 @@ def _record_refused(session: Session, outcomes: list[Refused], now: float) -> No
 
 def _record_in_doubt(session: Session, outcomes: list[InDoubt], now: float, resend: bool) -> None:
     if resend:
-        spent: set[int] = set()
+        at: dict[int, float] = {}
         for ids in chunks([o.message_id for o in outcomes]):
-            often = Message.attempts >= MOST_RESENDS
-            spent.update(session.scalars(select(Message.id).where(Message.id.in_(ids), often)))
-        again = [o for o in outcomes if o.message_id not in spent]
+            seldom = Message.attempts < MOST_RESENDS
+            for row in session.execute(select(Message.id, Message.urgency).where(Message.id.in_(ids), seldom)):
+                at[row.id] = may_go(row.urgency, now)
         step_each(
             session,
             MessageState.QUEUED,
-            [{"id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": now} for o in again],
+            [
+                {"id": o.message_id, "reason": o.reason[:255], "tried": "", "not_before": at[o.message_id]}
+                for o in outcomes
+                if o.message_id in at
+            ],
             only_from=SUBMITTED,
         )
-        outcomes = [o for o in outcomes if o.message_id in spent]
+        outcomes = [o for o in outcomes if o.message_id not in at]
     step_each(
         session,
         MessageState.IN_DOUBT,
@@ -158,7 +162,8 @@ def _record_deferred(
                 given_up.append({**told, "settled_at": now, "attempts": attempts})
             else:
                 wait = _wait(outcome, attempts, retry)
-                waiting.append({**told, "tried": "", "not_before": now + wait, "attempts": attempts})
+                not_before = now + wait if wait else may_go(row.urgency, now)
+                waiting.append({**told, "tried": "", "not_before": not_before, "attempts": attempts})
     step_each(session, MessageState.QUEUED, passed_on, only_from=SUBMITTED)
     step_each(session, MessageState.QUEUED, waiting, only_from=SUBMITTED)
     step_each(session, MessageState.REFUSED, given_up)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
@@ -84,9 +84,15 @@ def prepare(
         sender_id=check_sender_id(sender_id) or None,
         trunk_id=trunk_id,
         urgency=urgency,
+        not_before=may_go(urgency),
         state=MessageState.QUEUED,
         created_at=now,
     )
+
+
+def may_go(urgency: int, after: float = 0.0) -> float:
+    """The not_before of a message that may go at once: after what is so by that time, unless it is urgent."""
+    return float(-urgency or after)
 
 
 def check_text(text: str, max_segments: int) -> str:
@@ -125,10 +131,13 @@ def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
 
 def new_rounds(session: Session, now: float) -> None:
     """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
+    first = case((Message.urgency > 0, -Message.urgency), else_=Message.not_before)
     running = session.scalars(select(Campaign.id).where(Campaign.state == str(CampaignState.RUNNING))).all()
     for place in (Message.campaign_id.is_(None), Message.campaign_id.in_(running)):  # as the index begins
         session.execute(
-            update(Message).where(QUEUED, place, PASSED_ON, Message.not_before < now - PASSED_ON_FOR).values(tried="")
+            update(Message)
+            .where(QUEUED, place, PASSED_ON, Message.not_before < now - PASSED_ON_FOR)
+            .values(tried="", not_before=first)
         )
 
 

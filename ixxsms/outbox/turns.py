@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_
+from sqlalchemy import ColumnElement, and_, case, literal_column, or_
 
 from ixxsms.models import Message
 from ixxsms.outbox.steps import PASSED_ON
@@ -24,6 +24,7 @@ _STEP = 40_503
 _M = Message.__table__.c
 
 no_route: ColumnElement[bool] = _M.route_id == 0
+unbound: ColumnElement[bool] = _M.trunk_id.is_(None)
 _FRESH = _M.tried == literal_column("''")
 
 
@@ -61,25 +62,31 @@ def slot(message_id: int) -> int:
     return message_id * _STEP % SLOTS
 
 
-def anywhere(trunk_id: int, better: Collection[int], routes: Mapping[int, Turn]) -> ColumnElement[bool]:
-    """This trunk may take the message now."""
-    return or_(*lanes(trunk_id, better, routes))
-
-
 def untried(trunk_id: int) -> ColumnElement[bool]:
     """The trunk has not passed the message on."""
     return _M.tried.not_like(f"%,{trunk_id},%")
 
 
-def lanes(trunk_id: int, better: Collection[int], routes: Mapping[int, Turn]) -> list[ColumnElement[bool]]:
-    """The same as `anywhere` in conditions that exclude each other, each of them one range of an index.
+class Lanes(NamedTuple):
+    """What a trunk may take now of the messages that are not bound to one, as conditions that exclude each other.
+
+    `fresh`: each one range of the index of what is queued, whose order it has. `passed_on`: of that of what was passed
+    on; None where the others have it.
+    """
+
+    fresh: list[ColumnElement[bool]]
+    passed_on: ColumnElement[bool] | None
+
+
+def lanes(trunk_id: int, better: Collection[int], routes: Mapping[int, Turn]) -> Lanes:
+    """The conditions for this trunk, now.
 
     `better`: the trunks that come first where a message has no route. `routes`: those that this trunk is on.
     """
     fresh: list[ColumnElement[bool]] = []
     passed_on: list[ColumnElement[bool]] = []
     for route_id, turn in [(0, Turn(frozenset(better))), *sorted(routes.items())]:
-        here = _M.route_id == route_id
+        here = and_(unbound, _M.route_id == route_id)
         among = _M.route_id + 0 == route_id  # not a column that SQLite could take the other index for
         if turn.slots is not None:
             fresh.append(and_(here, _FRESH, _in_slots(*turn.slots)))
@@ -88,8 +95,13 @@ def lanes(trunk_id: int, better: Collection[int], routes: Mapping[int, Turn]) ->
             passed_on.append(and_(among, *(_M.tried.like(f"%,{other},%") for other in sorted(turn.better))))
         else:
             fresh.append(and_(here, untried(trunk_id)))
-    return [*fresh, and_(PASSED_ON, untried(trunk_id), or_(*passed_on))] if passed_on else fresh
+    if not passed_on:
+        return Lanes(fresh, None)
+    # Nor is this one: what is bound is never passed on.
+    return Lanes(fresh, and_(PASSED_ON, (_M.trunk_id + 0).is_(None), untried(trunk_id), or_(*passed_on)))
 
 
 def _in_slots(first: int, last: int) -> ColumnElement[bool]:
-    return (_M.id * _STEP % SLOTS).between(first, last - 1)
+    share = (_M.id * _STEP % SLOTS).between(first, last - 1)
+    # As a bare condition PostgreSQL takes it for one that few rows meet, and sorts a whole route for them.
+    return case((share, 1), else_=0) != 0

@@ -81,6 +81,62 @@ def test_who_is_waited_for_goes_first(database, queue, trunk_ids):
     assert [message.id for message in claim(database, trunk_ids[0])] == [first, later]
 
 
+def test_what_is_bound_to_the_trunk_and_what_is_not_go_in_the_order_in_which_they_were_queued(
+    database, queue, trunk_ids
+):
+    first, second = trunk_ids
+    ids = [queue(), queue(trunk_id=first), queue(), queue(trunk_id=first)]
+    other = queue(trunk_id=second)
+    assert [message.id for message in claim(database, first, room=3)] == ids[:3]
+    assert [message.id for message in claim(database, second, better={first})] == [other]
+    assert [message.id for message in claim(database, first)] == ids[3:]
+
+
+def test_the_more_urgent_goes_first_bound_or_not(database, queue, trunk_ids):
+    first = trunk_ids[0]
+    plain, bound = queue(), queue(trunk_id=first)
+    answers = [queue(urgency=outbox.FAREWELL), queue(urgency=outbox.FAREWELL, trunk_id=first)]
+    waited_for = [queue(urgency=outbox.NOW, trunk_id=first), queue(urgency=outbox.NOW)]
+    assert [message.id for message in claim(database, first)] == [*waited_for, *answers, plain, bound]
+
+
+def test_what_is_urgent_and_never_left_goes_first_again(database, queue, trunk_ids):
+    others = [queue(), queue()]
+    urgent = queue(urgency=outbox.NOW)
+    for outcome in (Deferred(urgent, "the link was lost", counted=False), InDoubt(urgent, "no answer")):
+        assert [message.id for message in claim(database, trunk_ids[0], room=1)] == [urgent]
+        record(database, trunk_ids[0], outcome, resend_in_doubt=True)
+    assert [message.id for message in claim(database, trunk_ids[0], room=1)] == [urgent]
+    record(database, trunk_ids[0], InDoubt(urgent, "no answer"))
+    with database.write() as session:
+        outbox.resolve(session, "resend", now=NOW)
+    assert [message.id for message in claim(database, trunk_ids[0])] == [urgent, *others]
+
+
+def test_what_is_not_urgent_goes_after_what_is_fresh_the_second_time(database, queue, trunk_ids):
+    again, fresh = queue(), queue()
+    claim(database, trunk_ids[0], room=1)
+    record(database, trunk_ids[0], Deferred(again, "the link was lost", counted=False))
+    assert [message.id for message in claim(database, trunk_ids[0])] == [fresh, again]
+
+
+def test_what_is_urgent_and_was_passed_on_in_vain_starts_a_new_round_first_but_not_before_its_time(
+    database, queue, trunk_ids
+):
+    first, second = trunk_ids
+    urgent = queue(urgency=outbox.NOW)
+    claim(database, first)
+    record(database, first, Deferred(urgent, "no route", elsewhere=True), others={second})
+    other = queue()
+    with database.write() as session:
+        outbox.new_rounds(session, NOW + 1)
+        assert not outbox.has_work(session, second, [outbox.Source()], better={first, 99}, now=NOW + 1)
+        assert outbox.has_work(session, second, [outbox.Source()], better={first}, now=NOW + 1)
+        outbox.new_rounds(session, NOW + 100)
+        assert not outbox.has_work(session, second, [outbox.Source()], better={first}, now=NOW + 100)
+    assert [message.id for message in claim(database, first, now=NOW + 100)] == [urgent, other]
+
+
 def test_four_senders_at_once_never_claim_the_same_message(database, queue, trunk_ids, plan):
     with database.write() as session:
         for n in range(200):

@@ -8,15 +8,17 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
+from sqlalchemy import select
 
 from ixxsms import campaigns, daemons, explain, numbering_plan, outbox, requests, routes, trunks
+from ixxsms.bulk import orders_by_null
 from ixxsms.config import with_database
 from ixxsms.csvfile import Row
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
 from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
 from ixxsms.events import Deferred, Heard
-from ixxsms.models import Trunk
+from ixxsms.models import Campaign, Message, Trunk
 from ixxsms.outbox import claims
 from ixxsms.sender import neighbours
 
@@ -135,6 +137,23 @@ def test_what_is_bound_to_a_trunk_knows_no_route(exchange):
     assert exchange.claim("a") == exchange.claim("c") == []
     assert exchange.claim("d") == ["34600000001"]
     assert exchange.claim("b") == ["34600000002"]
+
+
+def test_what_is_bound_on_a_route_or_neither_goes_in_one_order(exchange):
+    exchange.route("operator", "a b", "34600")
+    exchange.queue("600000001")
+    exchange.queue("600000002", trunk_id=exchange.ids["b"])
+    exchange.queue("700000003")
+    bound = exchange.queue("600000004", trunk_id=exchange.ids["a"])
+    exchange.queue("700000005", urgency=outbox.FAREWELL)
+    exchange.queue("600000006", urgency=outbox.NOW)
+    assert exchange.claim("a", room=3) == ["34600000006", "34700000005", "34600000001"]
+    urgent, answer, first = exchange.claimed
+    for message_id in (first, answer, urgent):
+        exchange.pass_on("a", message_id)
+    assert exchange.claim("a") == ["34700000003", "34600000004"]
+    exchange.pass_on("a", bound)
+    assert exchange.claim("b") == ["34600000006", "34700000005", "34600000002", "34600000001"]
 
 
 # -- the methods -----------------------------------------------------------------------------------------------------
@@ -362,23 +381,69 @@ def on_sqlite(set_up, tmp_path):
         yield Exchange(database, plan)
 
 
+@pytest.mark.parametrize("kind", [claims.Kind.QUEUE, claims.Kind.CAMPAIGN])
 @pytest.mark.parametrize("method", ["priority", "cost", "weight"])
 @pytest.mark.parametrize("name", ["a", "b", "c", "d"])
-def test_no_claim_of_a_campaign_on_sqlite_reads_what_is_not_its_own(on_sqlite, method, name):
+def test_no_claim_on_sqlite_reads_what_is_not_its_own(on_sqlite, method, name, kind):
     on_sqlite.route("one", "a b c", "34600", method)
     on_sqlite.route("two", "b d", "34601", method)
     near = on_sqlite.near(name)
     turns = tuple(near.routes.items())
     engine = on_sqlite.database.engine
     with engine.connect() as connection:
-        for statement in claims._waiting(on_sqlite.ids[name], claims.Kind.CAMPAIGN, near.better, turns, False, False):
+        for statement in claims._waiting(on_sqlite.ids[name], kind, near.better, turns, False, False, False):
             given = statement.limit(10).params(now=NOW, campaign=1)
             sql = str(given.compile(engine, compile_kwargs={"literal_binds": True}))
             plans = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
-            fresh = "ix_messages_queued (campaign_id=? AND state=? AND route_id=? AND not_before<?)"
+            fresh = "ix_messages_queued (trunk_id=? AND campaign_id=? AND state=? AND route_id=? AND not_before<?)"
             passed_on = "ix_messages_passed (campaign_id=? AND state=? AND tried>?)"
             # And each row that is taken is looked up among the opt-outs.
             assert any("opt_outs USING" in step for step in plans), plans
             plans = [step for step in plans if "opt_outs" not in step and "SUBQUERY" not in step]
             assert plans[0].endswith((fresh, passed_on)), plans
             assert plans[0].endswith(passed_on) or len(plans) == 1, f"{plans} sorts"
+
+
+def plan_of(connection, statement):
+    """How a database goes about it, without the look among the opt-outs."""
+    sql = str(statement.compile(connection.engine, compile_kwargs={"literal_binds": True}))
+    if connection.dialect.name == "postgresql":
+        # Of so few rows it would read all and sort them: it must have no need to.
+        for way in ("seqscan", "bitmapscan", "sort"):
+            connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+    explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    return "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {sql}") if "opt_outs" not in str(row))
+
+
+@pytest.mark.parametrize("kind", list(claims.Kind))
+def test_no_claim_sorts_all_that_is_queued(exchange, kind):
+    exchange.route("one", "a b c", "34600")
+    near = exchange.near("a")
+    [route_id] = near.routes
+    exchange.campaign(["600000001"])
+    with exchange.database.write() as session:
+        campaign_id = None if kind is claims.Kind.QUEUE else session.scalar(select(Campaign.id))
+        ways = [{}, {"route_id": route_id}, {} if campaign_id else {"trunk_id": exchange.ids["a"]}]
+        for n in range(3000):
+            values = {"number": f"34700{n:06}", "text": "hola", "state": "queued", "created_at": NOW}
+            session.add(Message(campaign_id=campaign_id, **values, **ways[n % 3]))
+    with exchange.database.write() as session:
+        connection, nulls = session.connection(), orders_by_null(session)
+        turns = tuple(near.routes.items())
+        for statement in claims._waiting(exchange.ids["a"], kind, near.better, turns, False, True, nulls):
+            plan = plan_of(connection, statement.params(now=NOW, campaign=campaign_id).limit(10))
+            assert "ix_messages_queued" in plan, plan
+            assert "sort" not in plan.lower(), plan
+            assert "ORDER BY" not in plan, plan
+
+
+def test_a_message_that_is_sent_alone_is_looked_up_by_its_id(exchange):
+    near = exchange.near("b")
+    message_id = exchange.queue()
+    with exchange.database.write() as session:
+        connection, nulls = session.connection(), orders_by_null(session)
+        [statement] = claims._waiting(
+            exchange.ids["b"], claims.Kind.QUEUE, near.better, tuple(near.routes.items()), True, True, nulls
+        )
+        plan = plan_of(connection, statement.params(now=NOW, only=message_id).limit(1))
+        assert any(key in plan for key in ("INTEGER PRIMARY KEY", "'PRIMARY'", "messages_pkey")), plan

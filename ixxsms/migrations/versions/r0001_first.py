@@ -432,7 +432,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_messages_queued",
         "messages",
-        ["campaign_id", "state", "route_id", "not_before", "id"],
+        ["trunk_id", "campaign_id", "state", "route_id", "not_before", "id"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
