@@ -71,7 +71,7 @@ LOOK_AGAIN = 10.0
 #: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages, and on SQLite
 #: nobody else can write meanwhile. On a server they can, and each statement costs more.
 GATHER = 5.0
-GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.008, 0.05, 0.06
+GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.015, 0.05, 0.06
 AHEAD, MOST_AHEAD = 1.5, 2_000
 
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
