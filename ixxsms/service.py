@@ -287,7 +287,10 @@ def _journals(database: Database, config: Config) -> Path | None:
     state = Path(config.state_dir) if config.state_dir else database.folder or SYSTEM_STATE
     folder = state / "journals"
     try:
+        new = not folder.exists()
         folder.mkdir(mode=0o750, exist_ok=True)
+        if new and os.geteuid() == 0:  # the service, which runs as another user, needs it too
+            os.chown(folder, state.stat().st_uid, state.stat().st_gid)
     except OSError as error:
         log.warning("what is on its way is not kept in %s (%s): after a crash it is in doubt", folder, error.strerror)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -12,6 +13,8 @@ import pytest
 from ixxsms import campaigns, config, daemons, inbox, lists, numbering_plan, outbox, routes, single, status, trunks
 from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
+from ixxsms.events import Accepted, Deferred, Heard, Refused
+from ixxsms.journal import Journal, Life
 from ixxsms.service import Service
 from ixxsms.testing import FakeSMSC
 
@@ -22,7 +25,13 @@ def settings(database_url, tmp_path):
     (tmp_path / "scripts").mkdir()
     return dataclasses.replace(
         made,
-        values={**made.values, "script_dir": str(tmp_path / "scripts"), "poll_seconds": 0.02, "retry_seconds": 0.2},
+        values={
+            **made.values,
+            "script_dir": str(tmp_path / "scripts"),
+            "state_dir": str(tmp_path),
+            "poll_seconds": 0.02,
+            "retry_seconds": 0.2,
+        },
     )
 
 
@@ -429,6 +438,38 @@ def test_what_a_killed_daemon_had_in_its_window_is_in_doubt_and_the_rest_is_sent
     assert pbx.show().states["in_doubt"] == 4
     assert pbx.show().states["delivered"] == 16
     assert len(smsc.received) == 16
+
+
+def test_what_the_journal_of_a_killed_daemon_knows_is_not_in_doubt(pbx, smsc, tmp_path):
+    trunk_id = pbx.smpp("one", smsc.port)
+    pbx.campaign(20)
+    life = Life(2**22 + 1, time.time())  # no process has this id
+    (tmp_path / "journals").mkdir()
+    kept = Journal(tmp_path / "journals", life, trunk_id)
+    with pbx.database.write() as session:
+        dead = daemons.register(session, [trunk_id], life.started_at)
+        session.get(daemons.Daemon, dead).pid = life.pid
+        (place,) = campaigns.sendable(session, trunk_id, time.time())
+        ids = [m.id for m in outbox.claim(session, trunk_id, dead, [place], room=6, better=(), now=time.time())]
+        kept.claimed(ids)
+    kept.handed(ids[:4])
+    kept.heard(Heard([Accepted(ids[0], ("a1",)), Refused(ids[1], "no such number"), Deferred(ids[2], "busy")]))
+    pbx.drain()
+    states = {n: pbx.message(message_id).state for n, message_id in enumerate(ids)}
+    sent = "delivered"
+    assert states == {0: "accepted", 1: "refused", 2: sent, 3: "in_doubt", 4: sent, 5: sent}
+    assert (pbx.message(ids[0]).remote_id, pbx.message(ids[1]).reason) == ("a1", "no such number")
+    assert pbx.message(ids[4]).attempts == 1
+    assert len(smsc.received) == 17
+    assert not list((tmp_path / "journals").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_journals_that_root_begins_are_for_the_user_of_the_service(pbx, tmp_path):
+    os.chown(tmp_path, 65534, 65534)
+    pbx.drain()
+    made = (tmp_path / "journals").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (65534, 65534, 0o750)
 
 
 def test_an_excluded_number_is_never_written_to(pbx, smsc, database):
