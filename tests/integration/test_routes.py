@@ -439,9 +439,12 @@ def test_no_claim_sorts_all_that_is_queued(exchange, kind):
 
 def test_a_message_that_is_sent_alone_is_looked_up_by_its_id(exchange):
     near = exchange.near("b")
-    message_id = exchange.queue()
+    for _ in range(200):
+        message_id = exchange.queue()
     with exchange.database.write() as session:
         connection, nulls = session.connection(), orders_by_null(session)
+        if connection.dialect.name == "postgresql":  # which takes any index while it knows of no rows
+            connection.exec_driver_sql("ANALYZE messages")
         [statement] = claims._waiting(
             exchange.ids["b"], claims.Kind.QUEUE, near.better, tuple(near.routes.items()), True, True, nulls
         )
