@@ -263,7 +263,7 @@ def run(stack: ExitStack, kinds: list[str], count: int, rounds: int, window: int
                 without_memory = {key: figures[key] for key in ("per_second", "cpu_us")}
                 found.setdefault(f"{name}, {NOTHING_KEPT}", []).append(without_memory)
             for kind in kinds:
-                figures = slower[kind].whole_way(max(1000, count // 10))
+                figures = slower[kind].whole_way(count)
                 # So few messages cost less than one start differs from the next.
                 without_cpu = {name: figures[name] for name in ("per_second", "memory_mb")}
                 found.setdefault(f"{kind}, {SLOWER}", []).append(without_cpu)

@@ -27,11 +27,6 @@ signals:
 exit codes: 0 done, 1 the configuration or the database cannot be used, 2 usage"""
 
 
-#: Seconds after which a thread that computes lets another one run. With Python's own 5 ms a message that somebody waits
-#: for loses that much at each of its steps while a campaign runs on another trunk.
-SWITCH = 0.0005
-
-
 class _Signals:
     """What was asked for since the last look. The handler does nothing but set a flag."""
 
@@ -62,7 +57,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=f"ixxmassivesms {__version__}")
     arguments = parser.parse_args(argv)
     signals = _Signals()
-    sys.setswitchinterval(SWITCH)
     try:
         _serve(signals, arguments.drain)
     except Error as error:
