@@ -22,6 +22,7 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -293,6 +294,26 @@ def main() -> None:
                 print(f"{name:34} {key:16} {told}")
     if options.json:
         report.save("agi", results)
+        draw(results)
+
+
+def draw(results: list[dict[str, Any]]) -> None:
+    """Calls a second of each handler, one plot for each number of channels."""
+    ways = [name for name in results[0] if name.startswith("fastagi")]
+
+    def axes(all_axes: list[Any]) -> None:
+        for axis, way in zip(all_axes, ways, strict=True):
+            for number, result in enumerate(results):
+                rates = {name: figures["per_second"] for name, figures in result[way].items()}
+                places = [place + 0.4 * number for place in range(len(rates))]
+                axis.barh(places, list(rates.values()), 0.38, label=f"Asterisk {result['asterisk']}")
+                axis.set_yticks(places, list(rates))
+            axis.invert_yaxis()
+            axis.set_title(way)
+            axis.set_xlabel("calls a second")
+            axis.legend()
+
+    report.plot("agi", len(ways), axes)
 
 
 if __name__ == "__main__":
