@@ -183,7 +183,7 @@ class Sender:
 
     @property
     def owed(self) -> int:
-        """Messages in the driver's hands, or answered but not recorded yet."""
+        """Messages claimed and not handed over, in the driver's hands, or answered and not recorded yet."""
         return len(self._owed)
 
     # -- the thread ------------------------------------------------------------------------------------------------
