@@ -2,7 +2,9 @@
 
 The database learns of it a batch at a time; the journal, a file that nobody waits for, at once. It outlives the
 process but not the machine: after a reboot, or on another host, nothing in it counts, and what is not known to be
-unsent or answered is in doubt.
+unsent or answered is in doubt. Neither does the journal of a process that lives: it may be taken for dead where a clock
+is wrong, and hand over in the next moment what its journal says has not left. So it is locked for as long as its
+process lives, whatever its id.
 
 Knows ids and outcomes; must never know the database. What it cannot write it gives up as a whole: a journal with a gap
 would say of a message that left that it did not.
@@ -10,6 +12,7 @@ would say of a message that left that it did not.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -110,13 +113,19 @@ class Journal:
     def end(self) -> None:
         """Everything is committed: it is needed no more."""
         if self._file is not None:
+            self._path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """The sender has ended. What it leaves may be read now."""
+        if self._file is not None:
             os.close(self._file)
             self._file = None
-            self._path.unlink(missing_ok=True)
 
     def _begin(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._file, self._octets = os.open(path, flags, 0o600), 0
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write([_BOOT_ID.read_text().strip()])
 
     def _write(self, entry: list[Any]) -> None:
@@ -142,9 +151,7 @@ class Journal:
                 raise Error(
                     f"The journal {self._path} can be neither written nor removed: {again.strerror}."
                 ) from again
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self.close()
 
 
 def known(folder: Path | None, life: Life | None, trunk_id: int | None = None) -> Known:
@@ -167,8 +174,12 @@ def forget(folder: Path | None, life: Life | None, trunk_id: int | None = None) 
 def _read(path: Path) -> dict[int, Outcome]:
     """The last word on each message; of what was handed over and not answered there is none."""
     try:
-        # What stands behind the end of the last line was not written whole.
-        entries = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return {}  # it has just been written anew: its process lives
+            # What stands behind the end of the last line was not written whole.
+            entries = [json.loads(line) for line in file.read().split(b"\n")[:-1]]
         if entries[:1] != [[_BOOT_ID.read_text().strip()]]:
             return {}  # after a reboot the end of the file may be lost, and with it what left last
     except (OSError, ValueError):

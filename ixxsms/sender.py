@@ -190,14 +190,18 @@ class Sender:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Serve the trunk until it is told to stop or `until` says so, then wait for the answers owed, and leave."""
-        while not self._stopping and not until():
-            self.step()
-        self._stopping = True
-        deadline = time.monotonic() + self._config.stop_seconds
-        while self._owed and time.monotonic() < deadline:
-            self.step()
-        self._hear(self._driver.close())
-        self._record_last()
+        try:
+            while not self._stopping and not until():
+                self.step()
+            self._stopping = True
+            deadline = time.monotonic() + self._config.stop_seconds
+            while self._owed and time.monotonic() < deadline:
+                self.step()
+            self._hear(self._driver.close())
+            self._record_last()
+        finally:
+            if self._journal:
+                self._journal.close()
 
     def step(self) -> None:
         """One turn of the loop; a database that fails is waited for, and what was heard is kept until then."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
+import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -21,7 +25,12 @@ def kept(tmp_path):
 
 
 def said(folder, life=LIFE, trunk_id=None):
-    return journal.known(folder, life, trunk_id)
+    """What is known when the process is dead: its files are there, its locks are not."""
+    dead = folder.with_name("dead")
+    shutil.rmtree(dead, ignore_errors=True)
+    if folder.exists():
+        shutil.copytree(folder, dead)
+    return journal.known(dead, life, trunk_id)
 
 
 @contextmanager
@@ -38,6 +47,47 @@ def test_what_was_claimed_and_not_handed_over_has_not_left(kept, tmp_path):
     kept.claimed([1, 2])
     kept.handed([1])
     assert said(tmp_path) == {(3, 2): Deferred(2, "", counted=False)}
+
+
+def test_the_journal_of_one_that_lives_says_nothing(kept, tmp_path):
+    kept.claimed([1, 2])
+    assert journal.known(tmp_path, LIFE) == {}
+    kept.renew([1], [])
+    assert journal.known(tmp_path, LIFE) == {}
+    kept.close()
+    assert set(journal.known(tmp_path, LIFE)) == {(3, 1)}
+
+
+def test_a_journal_that_is_written_anew_while_it_is_read_says_nothing(kept, tmp_path, monkeypatch):
+    kept.claimed([1])
+    locks = fcntl.flock
+
+    def meanwhile(file, how):
+        monkeypatch.undo()
+        kept.renew([1], [])  # the file that was opened is locked by nobody now
+        locks(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    assert journal.known(tmp_path, LIFE) == {}
+
+
+def test_the_journal_of_another_process_says_nothing_before_it_has_ended(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from ixxsms.journal import Journal, Life
+journal = Journal(Path(sys.argv[1]), Life(4711, 1790000000.25), 3)
+journal.claimed([1])
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"claimed\n"
+        assert journal.known(tmp_path, LIFE) == {}
+        process.kill()
+        process.wait()
+        assert set(journal.known(tmp_path, LIFE)) == {(3, 1)}
 
 
 def test_an_answer_is_known_word_for_word(kept, tmp_path):
@@ -131,7 +181,7 @@ def test_a_renewal_that_does_not_fit_leaves_none(kept, tmp_path):
 def test_without_a_folder_there_is_none_and_nothing_is_known(tmp_path):
     absent = tmp_path / "absent"
     assert not Journal(absent, LIFE, 3).kept
-    assert said(absent) == said(None) == journal.known(tmp_path, None) == {}
+    assert said(absent) == journal.known(None, LIFE) == journal.known(tmp_path, None) == {}
     journal.forget(None, LIFE)
 
 
