@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ixxsms import dialplan, manager, webhook
+from ixxsms.at_once import Claiming
 from ixxsms.config import Config
 from ixxsms.db import Database
 
@@ -28,7 +29,8 @@ AGAIN = 2.0
 class Edge:
     """Runs until `stop()`. `wake`: called when a message was queued that somebody waits for.
 
-    `listeners`: who wants to hear of what SMSCs take enters itself here.
+    `claiming`: lets senders claim in the transaction that queues it. `listeners`: who wants to hear of what SMSCs take
+    enters itself here.
     """
 
     def __init__(
@@ -37,11 +39,12 @@ class Edge:
         config: Config,
         daemon_id: Callable[[], int],
         wake: Callable[[], None],
+        claiming: Claiming,
         listeners: list[Listener],
     ) -> None:
         self._parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         if config.fastagi_port:
-            self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake, listeners)
+            self._parts["FastAGI"] = lambda: dialplan.serve(database, config, wake, claiming, listeners)
         if config.webhook_port:
             self._parts["webhook"] = lambda: webhook.serve(database, config)
         if config.ami_host:

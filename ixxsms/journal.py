@@ -16,6 +16,7 @@ import fcntl
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,7 @@ class Journal:
         self._path = life.file(folder, trunk_id)
         self._file: int | None = None
         self._octets = 0
+        self._lock = threading.Lock()  # others than its sender claim too
         try:
             self._begin(self._path)
         except OSError as error:
@@ -129,15 +131,16 @@ class Journal:
         self._write([_BOOT_ID.read_text().strip()])
 
     def _write(self, entry: list[Any]) -> None:
-        if self._file is None:
-            return
         octets = json.dumps(entry).encode() + b"\n"
-        try:
-            if os.write(self._file, octets) != len(octets):
-                raise OSError(0, "the disk is full")
-        except OSError as error:
-            self._give_up(error)
-        self._octets += len(octets)
+        with self._lock:
+            if self._file is None:
+                return
+            try:
+                if os.write(self._file, octets) != len(octets):
+                    raise OSError(0, "the disk is full")
+            except OSError as error:
+                self._give_up(error)
+            self._octets += len(octets)
 
     def _give_up(self, error: OSError) -> None:
         log.warning(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import BindParameter, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import numbering_plan, outbox
@@ -36,7 +36,18 @@ def _nobody(trunk_id: int) -> outbox.NextTrunks:
     return outbox.NextTrunks()
 
 
+# Built once: they are run for every few receipts.
 _ANY_UNMATCHED = select(UnmatchedReceipt.id).limit(1)
+_TRUNK = select(Trunk.kind, Trunk.options, Trunk.receipt_failover).where(Trunk.id == bindparam("id"))
+_KEYS: BindParameter[list[str]] = bindparam("keys", expanding=True)
+_MESSAGES = select(Message.remote_key, Message.id, Message.remote_id, Message.number).where(
+    Message.remote_key.in_(_KEYS), Message.remote_key.is_not(None), Message.via_trunk_id == bindparam("trunk")
+)
+_SEGMENTS = (
+    select(Segment.remote_key, Segment.message_id, Segment.part, Segment.remote_id, Message.number)
+    .join(Message, Message.id == Segment.message_id)
+    .where(Segment.remote_key.in_(_KEYS), Message.via_trunk_id == bindparam("trunk"))
+)
 
 #: A receipt without a known id is that of a message in doubt if it comes within so many seconds.
 DOUBT_WINDOW = 3 * 24 * 3600.0
@@ -187,7 +198,7 @@ class _Manner:
     """What is particular about a trunk's receipts, and how its numbers are compared."""
 
     def __init__(self, session: Session, trunk_id: int) -> None:
-        trunk = session.get(Trunk, trunk_id)
+        trunk = session.connection().execute(_TRUNK, {"id": trunk_id}).first()
         options = trunk.options if trunk else {}
         self.base = Base(options.get("receipt_id_base", Base.AUTO))
         self.parts = Parts(options.get("parts_receipt", Parts.ALL))
@@ -215,18 +226,10 @@ class _Manner:
 def _by_id(session: Session, trunk_id: int, keys: set[str]) -> dict[str, list[_Known]]:
     """Everything on the trunk that has one of these keys."""
     known: dict[str, list[_Known]] = defaultdict(list)
-    columns = (Message.remote_key, Message.id, Message.remote_id, Message.number)
-    for key, message_id, remote_id, number in session.execute(
-        select(*columns).where(
-            Message.remote_key.in_(keys), Message.remote_key.is_not(None), Message.via_trunk_id == trunk_id
-        )
-    ):
+    connection, asked = session.connection(), {"keys": list(keys), "trunk": trunk_id}
+    for key, message_id, remote_id, number in connection.execute(_MESSAGES, asked):
         known[key or ""].append(_Known(message_id, 0, remote_id or "", number))
-    for key, message_id, part, remote_id, number in session.execute(
-        select(Segment.remote_key, Segment.message_id, Segment.part, Segment.remote_id, Message.number)
-        .join(Message, Message.id == Segment.message_id)
-        .where(Segment.remote_key.in_(keys), Message.via_trunk_id == trunk_id)
-    ):
+    for key, message_id, part, remote_id, number in connection.execute(_SEGMENTS, asked):
         known[key].append(_Known(message_id, part, remote_id, number))
     return known
 

@@ -96,9 +96,7 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     out = outbox.opted_out(session, numbers) if numbers else set()
     taken: list[Message | Reply] = [_take(config, plan, ask, counts, trunk_ids[ask.trunk], out, now) for ask in asks]
     messages = [message for message in taken if isinstance(message, Message)]
-    outbox.give_routes(session, messages)
-    session.add_all(messages)
-    session.flush()
+    outbox.add(session, messages)
     if messages:
         session.connection().execute(_LET_THROUGH, [{"caller": caller, "at": now} for caller in counts.new])
     return [one if isinstance(one, Reply) else Reply(Status.QUEUED, one.id, "", one.segments) for one in taken]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -74,8 +75,15 @@ GATHER = 5.0
 GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.015, 0.05, 0.06
 AHEAD, MOST_AHEAD = 1.5, 2_000
 
+#: Segments for which a transaction is worth its own cost: a slow trunk, too, gathers so many, if that is not long.
+WORTH = 100
+
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
 HANDED_WITHIN = 1.0
+
+#: Who brings receipts may wait for their acknowledgement before he brings more: so many seconds of silence end the
+#: gathering.
+SILENCE = 0.015
 
 #: What was queued outside any campaign does not wait for room ahead: so many of them are claimed at once.
 QUEUE_ROOM = 25
@@ -138,6 +146,8 @@ class Sender:
         self._running: list[outbox.Source] = []
         self._owed: dict[int, int] = {}  # message -> segments that were counted for it
         self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
+        self._transaction = threading.Lock()  # held by whoever claims for this trunk, from before his transaction on
+        self._given: deque[tuple[list[outbox.Claimed], float]] = deque()  # claimed by others; not in _ahead yet
         self._journal: Journal | None = None
         self._journal_of = 0  # the daemon whose it is
         self._asks_neighbours = alternatives is None
@@ -147,7 +157,7 @@ class Sender:
         self._backlog = self._woken = self._stopping = self._store_failed = False
         self._gather_least = GATHER_LEAST if database.folder else GATHER_LEAST_ON_SERVER
         self._gather, self._commits = self._gather_least, 0.0  # seconds; what a commit takes on average
-        self._exchanged = self._exchange_at = 0.0
+        self._exchanged = self._exchange_at = self._brought_at = 0.0
         self._handed = 0  # segments since the last transaction
         self._rate = 0.0
         self._failing_since: float | None = None
@@ -186,6 +196,32 @@ class Sender:
         """Messages claimed and not handed over, in the driver's hands, or answered and not recorded yet."""
         return len(self._owed)
 
+    def stand_by(self, wait: float) -> bool:
+        """Whether somebody else may claim for this trunk: then its own transactions wait for his `go_on`."""
+        if not self._transaction.acquire(timeout=wait):
+            return False
+        ready = self._claims_ahead() and self._journal_of == self._identity.daemon_id and len(self._ahead) < QUEUE_ROOM
+        if not ready:
+            self._transaction.release()
+        return ready
+
+    def claim_queued(self, session: Session) -> list[outbox.Claimed]:
+        """Claim from the outgoing queue in his transaction."""
+        claimed = self._claim(session, QUEUE_ROOM, time.time(), [outbox.Source()])
+        if self._journal:
+            self._journal.claimed([message.id for message in claimed])
+        return claimed
+
+    def go_on(self, claimed: list[outbox.Claimed], began: float, *, committed: bool) -> None:
+        """His transaction, in which he may have claimed, has ended."""
+        if claimed and committed:
+            self._given.append((claimed, began))
+        elif claimed:
+            self._store_failed = True  # it may have been committed for all that
+        self._transaction.release()
+        if claimed:
+            self._driver.wake()
+
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -200,17 +236,22 @@ class Sender:
             self._hear(self._driver.close())
             self._record_last()
         finally:
-            if self._journal:
-                self._journal.close()
+            self._stopping = True
+            with self._transaction:
+                if self._journal:
+                    self._journal.close()
 
     def step(self) -> None:
         """One turn of the loop; a database that fails is waited for, and what was heard is kept until then."""
         self._hear(self._driver.poll(self._timeout()))
         try:
+            self._take_given()
             self._hand_over()
             self._refresh()
             if self._is_due():
-                self._exchange()
+                with self._transaction:
+                    self._take_given()
+                    self._exchange()
         except DatabaseError as error:
             if not self._store_failed:
                 log.error("trunk %s: %s", self.name, error)
@@ -221,9 +262,9 @@ class Sender:
 
     def _is_due(self) -> bool:
         """Whether there is something to write down or to claim, now."""
-        if self._ahead and self._given_up():
+        if self._store_failed or (self._ahead and self._given_up()):
             return True
-        if self._heard and (self._stopping or time.monotonic() >= self._exchange_at):
+        if self._heard and (self._stopping or time.monotonic() >= self._gathers_until()):
             return True
         if not self._ahead and self._room() >= 1:
             return self._backlog or self._called() or self._look()
@@ -236,6 +277,7 @@ class Sender:
         self._heard.add(heard)
         if bool(heard.of(Receipt)) or bool(heard.of(Received)):
             self._brought += [event for event in events if isinstance(event, Receipt | Received)]
+            self._brought_at = time.monotonic()
         if self._journal:
             self._journal.heard(heard)
         if self._accepted:
@@ -261,7 +303,10 @@ class Sender:
         most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
         if self._backlog and not self._ahead and self._room() >= 1:
             return random.uniform(0, self._give_way)  # noqa: S311 - no secret
-        return min(most, max(0.0, self._exchange_at - time.monotonic())) if self._heard else most
+        return min(most, max(0.0, self._gathers_until() - time.monotonic())) if self._heard else most
+
+    def _gathers_until(self) -> float:
+        return min(self._exchange_at, self._brought_at + SILENCE) if self._brought else self._exchange_at
 
     def _room(self) -> float:
         if self._stopping or self._plan is None or self._at_cap:
@@ -352,10 +397,7 @@ class Sender:
         heard, self._heard = self._heard, Heard()
         self._settle(heard, back)
         self._backlog = self._give_way > 0 or (bool(claimed) and sum(message.segments for message in claimed) >= room)
-        self._owed.update((message.id, message.segments) for message in claimed)
-        # What is of no campaign goes before what is.
-        self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
-        self._ahead.extend((message, began) for message in claimed if not message.queue)
+        self._take(claimed, began)
         self._hand_over()
         brought, self._brought = self._brought, []
         self._driver.acknowledge([event.token for event in brought])
@@ -364,6 +406,16 @@ class Sender:
             self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
         kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
         self._exchange_at = time.monotonic() + self._gather if kept else 0.0
+
+    def _take(self, claimed: list[outbox.Claimed], began: float) -> None:
+        """These are ours now. What is of no campaign goes before what is."""
+        self._owed.update((message.id, message.segments) for message in claimed)
+        self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
+        self._ahead.extend((message, began) for message in claimed if not message.queue)
+
+    def _take_given(self) -> None:
+        while self._given:
+            self._take(*self._given.popleft())
 
     def _open_journal(self) -> None:
         """Its own life's, which begins anew when others had taken this daemon for dead."""
@@ -385,7 +437,7 @@ class Sender:
             outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
         self._record(session, now)
         outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
-        claimed = self._claim(session, room, now) if room >= 1 else []
+        claimed = self._claim(session, room, now, self._places(session, now)) if room >= 1 else []
         if self._journal:
             self._journal.claimed([message.id for message in claimed])
         return claimed
@@ -404,7 +456,8 @@ class Sender:
         try:
             done = self._database.transact(timed, attempts)
             self._commits += (time.monotonic() - committing - self._commits) / 8  # one alone may be slow by chance
-            self._gather = min(GATHER_MOST, max(self._gather_least, GATHER * self._commits))
+            worth = WORTH / self._rate if self._rate else 0.0
+            self._gather = min(GATHER_MOST, max(self._gather_least, GATHER * self._commits, worth))
             return done
         except Conflict:
             raise
@@ -451,14 +504,16 @@ class Sender:
         if too_much:  # after the messages: who locks both locks them in this order
             usage.take_off(session, self.trunk_id, too_much, now)
 
-    def _claim(self, session: Session, room: float, now: float) -> list[outbox.Claimed]:
+    def _claim(
+        self, session: Session, room: float, now: float, places: Sequence[outbox.Source]
+    ) -> list[outbox.Claimed]:
         if self._limited:
             room = min(room, usage.left(session, self._trunk, now))
         claimed = outbox.claim(
             session,
             self.trunk_id,
             self._identity.daemon_id,
-            self._places(session, now),
+            places,
             room=room,
             better=self._near.better,
             routes=self._near.routes or {},
@@ -557,8 +612,10 @@ class Sender:
         deadline = time.monotonic() + self._config.stop_seconds
         while True:
             try:
-                back = [message.id for message, _ in self._ahead]
-                self._transact(partial(self._record_and_claim, back=back, room=0.0))
+                with self._transaction:
+                    self._take_given()
+                    back = [message.id for message, _ in self._ahead]
+                    self._transact(partial(self._record_and_claim, back=back, room=0.0))
                 self._settle(self._heard, back)
                 self._heard = Heard()
                 if self._journal and not self._owed:

@@ -7,11 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from ixxsms import arrivals, campaigns, daemons, journal, outbox, receipts, repeats, requests, trunks, usage
+from ixxsms.at_once import Claim, claiming_at_once
 from ixxsms.callrecord_writer import CallRecordWriter
 from ixxsms.config import Config
 from ixxsms.db import Database
@@ -66,6 +68,9 @@ class Service:
         for sender, _ in list(self._senders.values()):
             sender.wake()
 
+    def _claiming(self) -> AbstractContextManager[Claim]:
+        return claiming_at_once([sender for sender, _ in list(self._senders.values())])
+
     def _tell(self, message_ids: Sequence[int]) -> None:
         for listener in list(self._listeners):
             listener(message_ids)
@@ -76,8 +81,7 @@ class Service:
         Asterisk is listened to only without `drain`.
         """
         self._enter()
-        daemon_id = lambda: self._identity.daemon_id  # noqa: E731
-        edge = None if drain else Edge(self._database, self.config, daemon_id, self.wake, self._listeners)
+        edge = None if drain else self._edge()
         quiet = 0
         try:
             self._call_records.start()
@@ -100,6 +104,10 @@ class Service:
             if edge:
                 edge.stop()  # before the senders: what it takes in, they can still send
             self._leave()
+
+    def _edge(self) -> Edge:
+        daemon_id = lambda: self._identity.daemon_id  # noqa: E731
+        return Edge(self._database, self.config, daemon_id, self.wake, self._claiming, self._listeners)
 
     def _enter(self) -> None:
         def enter(session: Session) -> tuple[int, Life]:

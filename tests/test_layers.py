@@ -53,7 +53,7 @@ FLOORS: list[list[set[str]]] = [
         {"routes"},
         {"arrivals"},
     ],
-    [{"sender"}, {"hooks", "hook_rules"}],
+    [{"sender", "at_once"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}, {"webhook"}],
     [{"edge"}],
     [{"service", "callrecord_writer", "tallier"}, {"single"}, {"status", "explain"}],

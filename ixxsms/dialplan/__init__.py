@@ -17,6 +17,7 @@ from ixxsms import config, numbering_plan, outbox
 from ixxsms.asterisk import fastagi
 from ixxsms.asterisk.fastagi import Call
 from ixxsms.asterisk.variables import Asked
+from ixxsms.at_once import Claiming
 from ixxsms.db import Database
 from ixxsms.dialplan import answers
 from ixxsms.dialplan.answers import Variables, of_reply
@@ -40,13 +41,15 @@ async def serve(
     database: Database,
     settings: config.Config,
     wake: Callable[[], None],
+    claiming: Claiming,
     listeners: list[Callable[[Sequence[int]], None]],
 ) -> None:
     """Answer FastAGI calls until cancelled.
 
-    `wake`: lets the senders look at the outbox at once. `listeners`: they are called with what an SMSC has taken.
+    `wake`: lets the senders look at the outbox at once. `claiming`: lets them claim in a transaction of ours.
+    `listeners`: they are called with what an SMSC has taken.
     """
-    store = Store(database, wake)
+    store = Store(database, wake, claiming)
     listeners.append(store.accepted)
     routes = Routes(store, settings)
     server = fastagi.Server(routes.table, routes.unknown, settings.fastagi_connections)
@@ -132,7 +135,7 @@ class Routes:
 
     async def _take(self, call: Call, *, urgent: bool) -> Reply:
         send = answers.Send(call.asked, urgent)
-        reply: Reply = await self._store.write_with_others(self._send_all, send, wake=urgent)
+        reply: Reply = await self._store.queue(self._send_all, send, wake=urgent)
         return reply
 
     def _send_all(self, session: Session, plan: Plan, now: float, sends: Sequence[answers.Send]) -> list[Reply]:

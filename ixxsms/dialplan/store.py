@@ -1,6 +1,7 @@
 """The database as calls use it: what waits together is written in one transaction, and read in one query.
 
-Knows asyncio and transactions. Must never know what the work is: it may be done twice, the first time rolled back.
+Knows asyncio and transactions, and that messages may be claimed in the one that queues them. Must never know what the
+work is: it may be done twice, the first time rolled back.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ixxsms import numbering_plan
+from ixxsms.at_once import Claiming
 from ixxsms.db import Database
 from ixxsms.errors import DatabaseError
 from ixxsms.models import Message
@@ -49,6 +51,7 @@ class Outcome:
 class _Job:
     batch: Batch
     item: Any
+    queues: bool = False
     wake: bool = False
 
 
@@ -74,14 +77,17 @@ class _Waiter:
 
 
 class Store:
-    """One for each event loop. `wake`: called when somebody waits for what was written."""
+    """One for each event loop. `wake`: called when somebody waits for what was written and no sender has it yet."""
 
-    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
-        self._database, self._wake = database, wake
+    def __init__(self, database: Database, wake: Callable[[], None], claiming: Claiming) -> None:
+        self._database, self._wake, self._claiming = database, wake, claiming
         # Reading has a thread of its own: a writer may wait long for another program's transaction.
         self._writer, self._reader = ThreadPoolExecutor(1, "edge writes"), ThreadPoolExecutor(1, "edge reads")
         self._pending: list[tuple[_Job, asyncio.Future[Any]]] = []
         self._waiting: dict[int, _Waiter] = {}
+        # Messages that senders have before their calls know of them, and what is known of these already.
+        self._claimed: frozenset[int] = frozenset()
+        self._early: dict[int, Outcome | None] = {}
         self._plan: tuple[Plan, float] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
@@ -91,12 +97,12 @@ class Store:
 
         `wake`: somebody waits for what the senders make of it.
         """
-        result: T = await self._write(_Job(_each, work, wake))
+        result: T = await self._write(_Job(_each, work, wake, wake))
         return result
 
-    async def write_with_others(self, batch: Batch, item: Any, *, wake: bool) -> Any:
-        """As `write`, where the work of several calls costs little more than that of one."""
-        return await self._write(_Job(batch, item, wake))
+    async def queue(self, batch: Batch, item: Any, *, wake: bool) -> Any:
+        """As `write`, for what queues messages, where the work of several calls costs little more than that of one."""
+        return await self._write(_Job(batch, item, True, wake))
 
     async def _write(self, job: _Job) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -106,6 +112,8 @@ class Store:
 
     async def outcome(self, message_id: int, seconds: float, gone: Callable[[], bool]) -> Outcome | None:
         """Wait until the message is settled; None where `seconds` are over or nobody waits for it any more."""
+        if message_id in self._early:
+            return self._early.pop(message_id)
         future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._waiting[message_id] = _Waiter(time.monotonic() + seconds, gone, future)
         self._keep_running("read", self._watch)
@@ -113,7 +121,8 @@ class Store:
 
     def accepted(self, message_ids: Sequence[int]) -> None:
         """An SMSC has taken these messages, though it may not be recorded yet. From any thread."""
-        mine = [message_id for message_id in message_ids if message_id in self._waiting]
+        claimed = self._claimed
+        mine = [message_id for message_id in message_ids if message_id in self._waiting or message_id in claimed]
         if mine:
             self._loop.call_soon_threadsafe(self._answer, dict.fromkeys(mine, Outcome(MessageState.ACCEPTED, "")))
 
@@ -122,6 +131,8 @@ class Store:
             waiter = self._waiting.pop(message_id, None)
             if waiter and not waiter.future.done():
                 waiter.future.set_result(outcome)
+            if not waiter and message_id in self._claimed:
+                self._early[message_id] = outcome
 
     def close(self) -> None:
         for task in self._tasks.values():
@@ -141,6 +152,7 @@ class Store:
         while self._pending:
             jobs, self._pending = self._pending, []
             results = await loop.run_in_executor(self._writer, self._together, [job for job, _ in jobs])
+            self._early = {message_id: self._early[message_id] for message_id in self._claimed & self._early.keys()}
             for (_, future), result in zip(jobs, results, strict=True):
                 if future.done():  # its call was given up
                     continue
@@ -148,7 +160,7 @@ class Store:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-            if any(job.wake for job, _ in jobs):
+            if sum(job.wake for job, _ in jobs) > len(self._claimed):
                 # Behind the calls whose results were just set: they must be waiting before a sender can be done.
                 loop.call_soon(self._wake)
 
@@ -164,11 +176,13 @@ class Store:
             committing = False
             done = _all_of(session, self._plan_of(session), jobs)
             session.flush()
+            self._claimed = frozenset(claim(session)) if any(job.queues for job in jobs) else frozenset()
             committing = True
             return done
 
         try:
-            return self._database.transact(work)
+            with self._claiming() as claim:
+                return self._database.transact(work)
         except Exception as error:
             if len(jobs) == 1 or committing:
                 return [error] * len(jobs)

@@ -25,8 +25,8 @@ from ixxsms.outbox.outcomes import (
     tell_why,
     unclaim,
 )
-from ixxsms.outbox.queue import NOW, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
-from ixxsms.outbox.routing import find_route, give_routes, reroute, route_of
+from ixxsms.outbox.queue import NOW, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
+from ixxsms.outbox.routing import find_route, reroute, route_of
 from ixxsms.outbox.steps import QUEUED
 from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
 from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
@@ -50,6 +50,7 @@ __all__ = [
     "Source",
     "Turn",
     "Verdict",
+    "add",
     "cancel",
     "check_text",
     "claim",
@@ -67,7 +68,6 @@ __all__ = [
     "forget",
     "get",
     "give_back",
-    "give_routes",
     "has_work",
     "holds",
     "identify",

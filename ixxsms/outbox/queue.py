@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, insert, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
@@ -13,7 +14,7 @@ from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
 from ixxsms.outbox.routing import give_routes
-from ixxsms.outbox.steps import PASSED_ON, QUEUED
+from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE
 from ixxsms.outbox.tallies import forget
 from ixxsms.states import CampaignState, MessageState
 
@@ -22,6 +23,8 @@ NOW = 10
 
 #: A message that was passed on to a trunk that has since gone down starts a new round after this many seconds.
 PASSED_ON_FOR = 60.0
+
+_NAMES, _INSERT = frozenset(TABLE.c.keys()), insert(TABLE)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -53,9 +56,7 @@ def enqueue(
     )
     if urgency != FAREWELL and opted_out(session, [message.number]):
         raise BadInput(refusal(message.number))
-    give_routes(session, [message])
-    session.add(message)
-    session.flush()
+    add(session, [message])
     return message
 
 
@@ -88,6 +89,16 @@ def prepare(
         state=MessageState.QUEUED,
         created_at=now,
     )
+
+
+def add(session: Session, messages: Sequence[Message]) -> None:
+    """Put messages into the outgoing queue that `prepare` made: each gets its route and its id."""
+    give_routes(session, messages)
+    connection = session.connection()
+    for message in messages:
+        # Of many at once the session's own way takes several times as long as all else that is done for them.
+        values = {name: value for name, value in vars(message).items() if name in _NAMES}
+        message.id = connection.execute(_INSERT, values).inserted_primary_key[0]  # type: ignore[index]
 
 
 def may_go(urgency: int, after: float = 0.0) -> float:

@@ -454,6 +454,7 @@ def test_what_the_journal_of_a_killed_daemon_knows_is_not_in_doubt(pbx, smsc, tm
         kept.claimed(ids)
     kept.handed(ids[:4])
     kept.heard(Heard([Accepted(ids[0], ("a1",)), Refused(ids[1], "no such number"), Deferred(ids[2], "busy")]))
+    kept.close()
     pbx.drain()
     states = {n: pbx.message(message_id).state for n, message_id in enumerate(ids)}
     sent = "delivered"
