@@ -19,7 +19,7 @@ from ixxsms.sender import Sender
 Claim = Callable[[Session], set[int]]
 Claiming = Callable[[], AbstractContextManager[Claim]]
 
-#: Seconds for which a sender's own transaction is waited for: on SQLite one would wait for it anyway.
+#: Seconds for which the senders' own transactions are waited for.
 WAIT = 0.05
 
 

@@ -6,6 +6,7 @@ SIGTERM, SIGINT: finish what is in the windows, then stop. SIGHUP: read the sett
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -79,6 +80,7 @@ def _serve(signals: _Signals, drain: bool) -> None:
         signals.service = Service(database, settings)
         if signals.stop or signals.reload:
             continue
+        gc.freeze()  # what is there now stays: to walk it in each full collection would hold up all threads for 50 ms
         log.info("ixxmassivesms %s has started", __version__)
         signals.service.run(drain)
         database.close()

@@ -155,7 +155,8 @@ class Sender:
         self._plan: Plan | None = None
         self._give_way = 0.0
         self._backlog = self._woken = self._stopping = self._store_failed = False
-        self._gather_least = GATHER_LEAST if database.folder else GATHER_LEAST_ON_SERVER
+        self._on_server = database.folder is None
+        self._gather_least = GATHER_LEAST_ON_SERVER if self._on_server else GATHER_LEAST
         self._gather, self._commits = self._gather_least, 0.0  # seconds; what a commit takes on average
         self._exchanged = self._exchange_at = self._brought_at = 0.0
         self._handed = 0  # segments since the last transaction
@@ -197,8 +198,11 @@ class Sender:
         return len(self._owed)
 
     def stand_by(self, wait: float) -> bool:
-        """Whether somebody else may claim for this trunk: then its own transactions wait for his `go_on`."""
-        if not self._transaction.acquire(timeout=wait):
+        """Whether somebody else may claim for this trunk: then its own transactions wait for his `go_on`.
+
+        `wait`: seconds for which a transaction of its own is waited for; on SQLite, where his would wait for it anyway.
+        """
+        if not self._transaction.acquire(timeout=0.0 if self._on_server else wait):
             return False
         ready = self._claims_ahead() and self._journal_of == self._identity.daemon_id and len(self._ahead) < QUEUE_ROOM
         if not ready:

@@ -99,6 +99,8 @@ def warm(shop, sender):
         first, _ = shop.queue(number="600000000")
         sender.wake()
         eventually(lambda: shop.state(first) == "accepted")
+        with sender._transaction:  # it has recorded that, and is idle
+            pass
         yield sender
 
 
