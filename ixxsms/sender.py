@@ -14,20 +14,20 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from ixxsms import arrivals, campaigns, codes, daemons, numbering_plan, outbox, receipts, routes, trunks, usage
+from ixxsms import arrivals, campaigns, codes, daemons, numbering_plan, outbox, receipts, trunks, usage
 from ixxsms.config import Config
 from ixxsms.db import ATTEMPTS, Database
+from ixxsms.driver_config import driver_config
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
-from ixxsms.drivers.webhook import address
 from ixxsms.errors import Conflict, DatabaseError, NotFound
 from ixxsms.events import (
     Accepted,
@@ -45,6 +45,7 @@ from ixxsms.events import (
 )
 from ixxsms.journal import Journal, Life
 from ixxsms.models import Trunk
+from ixxsms.neighbours import Neighbours, neighbours
 from ixxsms.numbering import Plan, digits, national
 from ixxsms.pace import Pace
 
@@ -632,76 +633,9 @@ class Sender:
                 time.sleep(0.2)
 
 
-def may_send(trunk: Trunk) -> bool:
-    """Whether messages may go through a trunk: it is enabled, has not stopped, and is not one that only receives."""
-    return trunk.active and not trunk.stopped_reason and trunk.options.get("bind") != "rx"
-
-
-class Neighbours(NamedTuple):
-    """The other trunks that may take messages now.
-
-    `better`: those whose turn comes before this one's where a message has no route. `others`: all of them. `routes`:
-    how this trunk stands on each of its routes; None where somebody else decides whose turn it is.
-    """
-
-    better: frozenset[int] = frozenset()
-    others: frozenset[int] = frozenset()
-    routes: Mapping[int, outbox.Turn] | None = None
-
-
-def neighbours(session: Session, trunk: Trunk, heartbeat_seconds: float) -> Neighbours:
-    """The trunks beside this one, and its routes."""
-    living = daemons.alive(session, time.time(), heartbeat_seconds)
-    promising = daemons.promising(daemons.links(session, [daemon.id for daemon in living]))
-    known = trunks.all_trunks(session)
-    capped = usage.reached(session, known, time.time())
-    usable = [
-        other
-        for other in known
-        if may_send(other) and other.id in promising and other.id not in capped and other.id != trunk.id
-    ]
-    better = frozenset(other.id for other in usable if other.priority < trunk.priority)
-    return Neighbours(better, frozenset(other.id for other in usable), routes.turns(session, trunk, usable))
-
-
-def next_trunks(session: Session, heartbeat_seconds: float) -> Callable[[int], outbox.NextTrunks]:
-    """Of a trunk, by its id: who may take its messages now, for those who settle receipts and have no sender."""
-
-    def of(trunk_id: int) -> outbox.NextTrunks:
-        trunk = session.get(Trunk, trunk_id)
-        near = neighbours(session, trunk, heartbeat_seconds) if trunk else Neighbours()
-        return outbox.NextTrunks(near.others, near.routes)
-
-    return of
-
-
 def _plan_or_none(session: Session) -> Plan | None:
     # Nothing is sent before there is one; the link, which providers count the logins of, stays.
     try:
         return numbering_plan.get(session)
     except NotFound:
         return None
-
-
-def driver_config(trunk: Trunk, config: Config) -> TrunkConfig:
-    """What the trunk's driver is built from."""
-    options: dict[str, Any] = dict(trunk.options)
-    return TrunkConfig(
-        name=trunk.name,
-        kind=trunk.kind,
-        options=options,
-        password=trunk.password,
-        script_dir=Path(config.script_dir),
-        script_timeout=config.script_timeout,
-        response_timeout=config.response_timeout,
-        receipts=config.receipts,
-        webhook=address(_webhook_base(config), trunk.name, trunk.password),
-    )
-
-
-def _webhook_base(config: Config) -> str:
-    """How others reach the webhook; empty where there is none."""
-    if config.webhook_url or not config.webhook_port:
-        return str(config.webhook_url)
-    host = f"[{config.webhook_host}]" if ":" in config.webhook_host else config.webhook_host
-    return f"http://{host}:{config.webhook_port}"

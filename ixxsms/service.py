@@ -22,7 +22,8 @@ from ixxsms.edge import Edge, Listener
 from ixxsms.errors import DatabaseError, Error
 from ixxsms.journal import Life
 from ixxsms.models import Daemon, Trunk
-from ixxsms.sender import Identity, Sender, may_send, neighbours, next_trunks
+from ixxsms.neighbours import may_send, neighbours, next_trunks
+from ixxsms.sender import Identity, Sender
 from ixxsms.tallier import Tallier
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from ixxsms.db import Database
 from ixxsms.drivers.base import Link
 from ixxsms.errors import BadInput, DatabaseError
 from ixxsms.models import Message, Trunk
+from ixxsms.neighbours import may_send
 from ixxsms.numbering import Plan
-from ixxsms.sender import Identity, Sender, may_send
+from ixxsms.sender import Identity, Sender
 from ixxsms.states import OPEN, MessageState
 
 #: Seconds between two looks at the message that the daemon has.

@@ -32,6 +32,7 @@ FLOORS: list[list[set[str]]] = [
     [
         {"lists"},
         {"trunks"},
+        {"driver_config"},
         {"usage"},
         {"outbox"},
         {"inbox"},
@@ -53,7 +54,7 @@ FLOORS: list[list[set[str]]] = [
         {"routes"},
         {"arrivals"},
     ],
-    [{"sender", "at_once"}, {"hooks", "hook_rules"}],
+    [{"sender", "at_once", "neighbours"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}, {"webhook"}],
     [{"edge"}],
     [{"service", "callrecord_writer", "tallier"}, {"single"}, {"status", "explain"}],

@@ -325,9 +325,9 @@ def test(name: Name, as_json: Json = False) -> None:
 
     Exit code 1 where that fails.
     """
+    from ixxsms.driver_config import driver_config
     from ixxsms.drivers.base import Link
     from ixxsms.drivers.kinds import open_driver
-    from ixxsms.sender import driver_config
 
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.get(name)
@@ -353,8 +353,8 @@ def webhook(name: Name, as_json: Json = False) -> None:
 
     The address holds a secret that follows from the trunk's password: who has it can tell us of messages.
     """
+    from ixxsms.driver_config import driver_config
     from ixxsms.drivers import kinds
-    from ixxsms.sender import driver_config
 
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.get(name)

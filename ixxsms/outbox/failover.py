@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ixxsms.models import Campaign, Message, OptOut, Segment
 from ixxsms.outbox.outcomes import bound
 from ixxsms.outbox.routing import reroute
-from ixxsms.outbox.steps import chunks, listed, step_each, tried_by
+from ixxsms.outbox.steps import MOST_TRIED, chunks, listed, step_each, tried_by
 from ixxsms.outbox.turns import NextTrunks
 from ixxsms.states import CampaignState, MessageState
 
@@ -48,7 +48,7 @@ def fail_over(
         )
         for row in rows:
             tried = tried_by(row.tried) | {trunk_id}
-            if not row.bound and next_trunks.of(row.route_id) - tried:
+            if not row.bound and next_trunks.of(row.route_id) - tried and len(tried) < MOST_TRIED:
                 going.append(
                     {"id": row.id, "tried": listed(tried), "failovers": row.failovers + 1, "not_before": now}
                     | {"reason": failed[row.id][:255], "code": "", "settled_at": None, **NO_REMOTE_IDS}

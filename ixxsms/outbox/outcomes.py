@@ -13,7 +13,7 @@ from ixxsms.bulk import Guard, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW, may_go
-from ixxsms.outbox.steps import SUBMITTED, TABLE, chunks, listed, step_each, tried_by
+from ixxsms.outbox.steps import MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
 from ixxsms.states import MessageState
@@ -155,7 +155,7 @@ def _record_deferred(
             left = NextTrunks(others, routes).of(row.route_id)
             # What is only to be tried again later has had its chances here after some attempts.
             elsewhere = outcome.elsewhere or (outcome.retry_after is not None and attempts >= MOST_RETRIES)
-            if elsewhere and not row.bound and left - tried:
+            if elsewhere and not row.bound and left - tried and len(tried) < MOST_TRIED:
                 # The round goes on with the next trunk: it counts when it is over.
                 passed_on.append({**told, "tried": listed(tried), "not_before": now, "attempts": row.attempts - 1})
             elif outcome.counted and attempts >= (1 if row.urgency >= NOW else retry.max_attempts):

@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 TABLE = cast(Table, Message.__table__)
 
+#: Through so many trunks a message goes in one round at most: messages.tried has no room for more.
+MOST_TRIED = 40
+
 #: Whatever the table of states allows.
 ANY: frozenset[MessageState] = frozenset()
 

@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 from ixxsms import arrivals, receipts, repeats, trunks
 from ixxsms.config import Config
 from ixxsms.db import Database
+from ixxsms.driver_config import driver_config
 from ixxsms.drivers import kinds
 from ixxsms.drivers.base import TrunkConfig
 from ixxsms.drivers.webhook import PATH, Call, token
 from ixxsms.errors import BadInput, DatabaseError, Error
 from ixxsms.events import Receipt, Received
-from ixxsms.sender import driver_config, next_trunks
+from ixxsms.neighbours import next_trunks
 from ixxsms.webhook.server import Answer, Asked, Server
 
 __all__ = ["serve"]

@@ -223,6 +223,22 @@ def test_after_the_last_trunk_a_new_round_begins_later(database, queue, trunk_id
     assert len(claim(database, first, now=NOW + 31)) == 1
 
 
+def test_however_many_trunks_there_are_a_round_comes_to_its_end(database, queue, trunk_ids):
+    message_id = queue()
+    many = set(range(10_001, 10_101))  # so many that no column has room for all of them
+    rounds = 0
+    for trunk_id in sorted(many):
+        if not claim(database, trunk_id):
+            break
+        record(database, trunk_id, Deferred(message_id, "no route", elsewhere=True), others=many - {trunk_id})
+        rounds += 1
+    assert 30 < rounds < 100
+    with database.read() as session:
+        message = outbox.get(session, message_id)
+        assert (message.state, message.tried, message.attempts) == ("queued", "", 1)
+        assert message.not_before > NOW
+
+
 def test_a_message_bound_to_a_trunk_is_never_passed_on(database, queue, trunk_ids):
     first, second = trunk_ids
     message_id = queue(trunk_id=first)

@@ -19,8 +19,8 @@ from ixxsms.drivers.base import Link
 from ixxsms.errors import BadFile, BadInput, Busy, Duplicate, NotFound
 from ixxsms.events import Deferred, Heard
 from ixxsms.models import Campaign, Message, Trunk
+from ixxsms.neighbours import neighbours
 from ixxsms.outbox import claims
-from ixxsms.sender import neighbours
 
 NOW = 1_800_000_000.0
 RETRY = outbox.Retry(max_attempts=3, first_wait=30.0)
