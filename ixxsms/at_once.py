@@ -29,18 +29,20 @@ def claiming_at_once(senders: Iterable[Sender]) -> Iterator[Claim]:
 
     Then the senders have what was claimed; if the block raises they find out what of it they have all the same.
     """
-    until = time.monotonic() + WAIT
-    idle = [sender for sender in senders if sender.stand_by(max(0.0, until - time.monotonic()))]
+    until, began = time.monotonic() + WAIT, time.monotonic()
+    idle: list[Sender] = []
     claims: dict[int, list[Claimed]] = {}
-    began = time.monotonic()
+    done = False
 
     def claim(session: Session) -> set[int]:
         for sender in idle:
             claims[sender.trunk_id] = sender.claim_queued(session)
         return {message.id for claimed in claims.values() for message in claimed}
 
-    done = False
     try:
+        for sender in senders:
+            if sender.stand_by(max(0.0, until - time.monotonic())):
+                idle.append(sender)
         yield claim
         done = True
     finally:
