@@ -111,7 +111,7 @@ def service(way, tmp_path):
 @pytest.fixture
 def idle(way, tmp_path):
     """A service whose daemon needs no time to start."""
-    made = Service(tmp_path, START_SECONDS=1, STOP_SECONDS=1, **way)
+    made = Service(tmp_path, START_SECONDS=3, STOP_SECONDS=1, **way)
     made.program(IDLE.format(ignored="HUP", says="has started"))
     yield made
     made("stop")
