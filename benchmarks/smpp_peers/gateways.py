@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,8 +170,18 @@ def jasmin(sink_port: int, window: int, text: str) -> Iterator[Callable[[], Abst
         user, password = jasmins.ACCOUNT
         options = {"host": "127.0.0.1", "port": running.port, "user": user, "window": window}
         config = TrunkConfig("bench", "smpp", options, password=password, receipts=False)
-        driver = stack.enter_context(closing(SmppDriver(config)))
-        yield lambda: nullcontext(lambda count: _submit(driver, count, text))
+        yield lambda: _link(config, text)
+
+
+@contextmanager
+def _link(config: TrunkConfig, text: str) -> Iterator[Offer]:
+    """A link of its own for each measurement: between two of them nobody would answer the other side's questions."""
+    with closing(SmppDriver(config)) as driver:
+        deadline = time.monotonic() + PATIENCE
+        while driver.link is not Link.UP:
+            assert time.monotonic() < deadline, driver.why
+            driver.poll(0.1)
+        yield lambda count: _submit(driver, count, text)
 
 
 def _submit(driver: SmppDriver, count: int, text: str) -> None:
@@ -179,10 +189,9 @@ def _submit(driver: SmppDriver, count: int, text: str) -> None:
     sent = answered = 0
     heard = time.monotonic()
     while answered < count:
-        if driver.link is Link.UP:
-            room = min(driver.room(), count - sent)
-            driver.submit([Submission(n, f"34{600000000 + n}", text, "acme") for n in range(sent, sent + room)])
-            sent += room
+        room = min(driver.room(), count - sent)
+        driver.submit([Submission(n, f"34{600000000 + n}", text, "acme") for n in range(sent, sent + room)])
+        sent += room
         events = driver.poll(1.0)
         assert all(type(event) is Accepted for event in events), events
         answered += len(events)
