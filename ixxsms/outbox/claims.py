@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import orders_by_null, update_all
+from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
 from ixxsms.outbox.steps import QUEUED, TABLE, step_each
@@ -94,6 +94,7 @@ def claim(
     claimed: list[Claimed] = []
     held_back: list[int] = []
     connection, nulls = session.connection(), orders_by_null(session)
+    read_by_index(session)
     for place in places:
         if room < 1:
             break
@@ -134,6 +135,7 @@ def has_work(
 ) -> bool:
     """Whether a claim would find something."""
     connection, nulls = session.connection(), orders_by_null(session)
+    read_by_index(session)
     return any(
         connection.execute(statement, {"now": now, "campaign": place.campaign_id, "only": only, "most": 1}).first()
         is not None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import Guard, update_each
+from ixxsms.bulk import Guard, read_by_index, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.queue import NOW, may_go
@@ -59,6 +59,7 @@ def record(
 
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
+    read_by_index(session)
     _record_accepted(session, heard.of(Accepted), now, cdr_due)
     _record_refused(session, heard.of(Refused), now)
     deferred = _held(session, trunk_id, daemon_id, heard.of(Deferred))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import insert, text
 
 from ixxsms import campaigns, hours, inbox, lists, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
@@ -426,6 +427,33 @@ def test_only_what_has_not_left_can_be_cancelled(database, queue, trunk_ids):
         assert not outbox.cancel(session, left, "no", NOW)
         assert outbox.cancel(session, waiting, "no", NOW)
     assert (state(database, left), state(database, waiting)) == ("submitted", "cancelled")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_postgresql_counted_while_nothing_was_queued_makes_no_statement_read_more(database, plan, trunk_ids):
+    """It believes then that next to nothing is queued or submitted, and that all of it is found at once."""
+
+    def rows_read(session):
+        counted = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'messages'"
+        return session.scalar(text(counted))
+
+    row = {"text": "hola", "not_before": 0.0, "created_at": NOW}
+    with database.write() as session:
+        settled = [{**row, "number": f"346{n:08}", "state": "accepted"} for n in range(30_000)]
+        session.connection().execute(insert(Message.__table__), settled)
+    with database.write() as session:
+        session.execute(text("ANALYZE messages"))
+    with database.write() as session:
+        queued = [{**row, "number": f"346{n:08}", "state": "queued"} for n in range(20_000)]
+        session.connection().execute(insert(Message.__table__), queued)
+    with database.write() as session:
+        claimed = outbox.claim(session, trunk_ids[0], 1, [outbox.Source()], room=1000, better=(), now=NOW)
+        assert len(claimed) == 1000
+        assert rows_read(session) < 5_000
+    with database.write() as session:
+        accepted = Heard(Accepted(message.id, (str(message.id),)) for message in claimed)
+        outbox.record(session, trunk_ids[0], accepted, now=NOW, retry=RETRY, daemon_id=1)
+        assert rows_read(session) < 5_000
 
 
 @pytest.mark.parametrize(
