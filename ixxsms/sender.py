@@ -413,9 +413,15 @@ class Sender:
         self._exchange_at = time.monotonic() + self._gather if kept else 0.0
 
     def _take(self, claimed: list[outbox.Claimed], began: float) -> None:
-        """These are ours now. What is of no campaign goes before what is."""
+        """These are ours now. What is of no campaign goes before what is, and the urgent before all."""
         self._owed.update((message.id, message.segments) for message in claimed)
-        self._ahead.extendleft((message, began) for message in reversed(claimed) if message.queue)
+        of_queue = [(message, began) for message in claimed if message.queue]
+        if of_queue:
+            first = []
+            while self._ahead and self._ahead[0][0].queue:
+                first.append(self._ahead.popleft())
+            first = sorted(first + of_queue, key=lambda each: -each[0].urgency)  # among equals their order stays
+            self._ahead.extendleft(reversed(first))
         self._ahead.extend((message, began) for message in claimed if not message.queue)
 
     def _take_given(self) -> None:
@@ -561,7 +567,7 @@ class Sender:
         assert self._plan is not None
         without, own = not self._trunk.append_country_code, self._trunk.sender_id
         submissions = []
-        for message_id, number, text, sender_id, segments, _ in messages:
+        for message_id, number, text, sender_id, segments, _, _ in messages:
             plain = digits(number)
             local = national(self._plan, number) if without else plain
             submissions.append(Submission(message_id, local, text, sender_id or own, local != plain, segments))

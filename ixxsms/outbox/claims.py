@@ -60,7 +60,7 @@ class Source:
 class Claimed(NamedTuple):
     """A message that is now submitted, with the text and the sender id that count (the trunk's may still follow).
 
-    `queue`: it is of the outgoing queue, which goes before every campaign.
+    `queue`: it is of the outgoing queue, which goes before every campaign, and of it what is of higher `urgency`.
     """
 
     id: int
@@ -69,6 +69,7 @@ class Claimed(NamedTuple):
     sender_id: str
     segments: int
     queue: bool
+    urgency: int
 
 
 def claim(
@@ -103,13 +104,14 @@ def claim(
         rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
             rows.sort(key=lambda row: (-row.urgency, row.not_before, row.id))
-        for message_id, number, text, sender_id, segments, _, _, out in rows:
+        for message_id, number, text, sender_id, segments, urgency, _, out in rows:
             if out:
                 held_back.append(message_id)
                 continue
             whole = place.text if text is None else text
             queue = place.campaign_id is None
-            claimed.append(Claimed(message_id, number, whole, sender_id or place.sender_id, segments, queue))
+            sender = sender_id or place.sender_id
+            claimed.append(Claimed(message_id, number, whole, sender, segments, queue, urgency))
             room -= segments
             if room < 1:
                 break

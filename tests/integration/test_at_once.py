@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from systems import eventually
 
 from ixxsms import at_once, config, daemons, numbering_plan, outbox, trunks
 from ixxsms.at_once import claiming_at_once
@@ -48,12 +49,14 @@ class Shop:
             identity = Identity(daemons.register(session, [row.id], now), (self.folder, Life(os.getpid(), now)))
         return Sender(self.database, self.config, row, identity)
 
-    def queue(self, *senders, number="600000001", fails=""):
+    def queue(self, *senders, number="600000001", fails="", urgency=0):
         """Queue a message and claim it; returns its id and what was claimed. `fails`: before or after the commit."""
         with claiming_at_once(senders) as claim:
             with self.database.write() as session:
                 plan = numbering_plan.get(session)
-                message = outbox.enqueue(session, plan, number, "hola", now=time.time(), max_segments=10)
+                message = outbox.enqueue(
+                    session, plan, number, "hola", now=time.time(), max_segments=10, urgency=urgency
+                )
                 claimed = claim(session)
                 if fails == "before":
                     raise DatabaseError("The database is away.")
@@ -82,14 +85,6 @@ def at_work(sender):
         sender.stop()
         thread.join(30)
         assert not thread.is_alive()
-
-
-def eventually(condition, seconds=15.0):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
-    return value
 
 
 @contextmanager
@@ -169,6 +164,19 @@ def test_what_was_committed_though_nobody_knows_is_queued_again_and_goes_out_onc
             shop.queue(sender, fails="after")
         eventually(lambda: shop.states() == {"accepted": 2})
     assert [number for number, _ in smsc.texts()] == ["34600000000", "34600000001"]
+
+
+def test_a_slow_trunk_keeps_their_order_and_only_the_urgent_goes_before(shop, smsc):
+    numbers = [f"60000001{n}" for n in range(8)]
+    with warm(shop, shop.sender(pace=5)) as sender:
+        for number in numbers:
+            shop.queue(sender, number=number)
+        shop.queue(sender, number="600000020", urgency=outbox.NOW)
+        sender.wake()
+        eventually(lambda: shop.states() == {"accepted": 10})
+    sent = [number.removeprefix("34") for number, _ in smsc.texts()][1:]
+    assert [number for number in sent if number != "600000020"] == numbers
+    assert sent[-1] != "600000020"
 
 
 def test_many_at_once_go_out_once_each(shop, smsc):
