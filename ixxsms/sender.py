@@ -262,8 +262,8 @@ class Sender:
                 log.error("trunk %s: %s", self.name, error)
             self._store_failed = True
             self._failing_since = self._failing_since or time.monotonic()
+            self._turn_away()  # before the wait: what comes now is tried first, the database may be back
             self._hear(self._driver.poll(1.0))
-            self._turn_away()
 
     def _is_due(self) -> bool:
         """Whether there is something to write down or to claim, now."""

@@ -148,6 +148,17 @@ def test_while_the_database_is_away_the_smsc_is_asked_to_bring_it_later(site, mo
     assert site.smsc.acknowledged == 2 + len(pdus(TEXT))
 
 
+def test_what_comes_after_the_database_failed_is_tried_before_it_is_turned_away(site, monkeypatch, caplog):
+    monkeypatch.setattr("ixxsms.sender.REFUSE_AFTER", 0.0)
+    with site.serve():
+        site.database.away = True
+        site.until(lambda: any(record.name == "ixxsms.sender" for record in caplog.records))
+        site.database.away = False
+        site.arrive(*pdus("back"))
+        site.until(lambda: site.smsc.acknowledged + site.smsc.turned_down)
+    assert (site.texts(), site.smsc.turned_down) == (["back"], 0)
+
+
 def daemons_alive(site):
     with site.database.read() as session:
         return daemons.alive(session, time.time(), 5.0)
