@@ -19,9 +19,6 @@ from ixxsms.sender import Sender
 Claim = Callable[[Session], set[int]]
 Claiming = Callable[[], AbstractContextManager[Claim]]
 
-#: Seconds for which the senders' own transactions are waited for.
-WAIT = 0.05
-
 
 @contextmanager
 def claiming_at_once(senders: Iterable[Sender]) -> Iterator[Claim]:
@@ -29,20 +26,19 @@ def claiming_at_once(senders: Iterable[Sender]) -> Iterator[Claim]:
 
     Then the senders have what was claimed; if the block raises they find out what of it they have all the same.
     """
-    until, began = time.monotonic() + WAIT, time.monotonic()
     idle: list[Sender] = []
     claims: dict[int, list[Claimed]] = {}
-    done = False
+    began, done = 0.0, False
 
     def claim(session: Session) -> set[int]:
+        nonlocal began
+        began = time.monotonic()
+        idle.extend(sender for sender in senders if sender not in idle and sender.stand_by())
         for sender in idle:
             claims[sender.trunk_id] = sender.claim_queued(session)
         return {message.id for claimed in claims.values() for message in claimed}
 
     try:
-        for sender in senders:
-            if sender.stand_by(max(0.0, until - time.monotonic())):
-                idle.append(sender)
         yield claim
         done = True
     finally:

@@ -73,7 +73,7 @@ LOOK_AGAIN = 10.0
 #: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages, and on SQLite
 #: nobody else can write meanwhile. On a server they can, and each statement costs more.
 GATHER = 5.0
-GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.015, 0.05, 0.06
+GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.008, 0.05, 0.06
 AHEAD, MOST_AHEAD = 1.5, 2_000
 
 #: Segments for which a transaction is worth its own cost: a slow trunk, too, gathers so many, if that is not long.
@@ -198,12 +198,12 @@ class Sender:
         """Messages claimed and not handed over, in the driver's hands, or answered and not recorded yet."""
         return len(self._owed)
 
-    def stand_by(self, wait: float) -> bool:
-        """Whether somebody else may claim for this trunk: then its own transactions wait for his `go_on`.
+    def stand_by(self) -> bool:
+        """Whether somebody else may claim for this trunk, now: then its own transactions wait for his `go_on`.
 
-        `wait`: seconds for which a transaction of its own is waited for; on SQLite, where his would wait for it anyway.
+        He is not to wait for one of its own, which may be waiting for his: where it has one it claims in that.
         """
-        if not self._transaction.acquire(timeout=0.0 if self._on_server else wait):
+        if not self._transaction.acquire(blocking=False):
             return False
         ready = self._claims_ahead() and self._journal_of == self._identity.daemon_id and len(self._ahead) < QUEUE_ROOM
         if not ready:
