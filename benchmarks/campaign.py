@@ -105,7 +105,7 @@ class Bench:
                 trunks.add(session, name, "smpp", script_dir="", **account)
         self._campaigns = 0
         self._idle_cpu = 0.0
-        self._list = ("", 0)
+        self._lists: set[int] = set()  # how many numbers each list has that there is
 
     def _database_url(self, stack: ExitStack, kind: str) -> str:
         return database_url(stack, kind, self.folder, self._slow)
@@ -119,16 +119,17 @@ class Bench:
         name = f"c{self._campaigns}"
         with self.database.write() as session:
             plan = numbering_plan.get(session)
-            if self._list[1] != count:
-                self._list = (f"l{count}", count)
-                made = lists.create(session, self._list[0], now=0.0)
+            list_name = f"l{count}"
+            if count not in self._lists:
+                made = lists.create(session, list_name, now=0.0)
                 row = {"list_id": made.id, "excluded": False, "source": "csv", "added_at": 0.0}
                 for at in range(0, count, 10_000):
                     numbers = range(at, min(count, at + 10_000))
                     rows = [{**row, "number": f"34{600000000 + n}"} for n in numbers]
                     session.connection().execute(insert(Member.__table__), rows)  # type: ignore[arg-type]
-            fields = {"list_name": self._list[0], "trunk": "bulk", "run": True}
+            fields = {"list_name": list_name, "trunk": "bulk", "run": True}
             campaigns.create(session, plan, name, smpp.TEXT, now=time.time(), max_segments=1, **fields)
+        self._lists.add(count)
         return name
 
     def daemon(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
