@@ -62,7 +62,7 @@ GATEWAYS_WANTED = {"Kannel": 10.0, "Jasmin": 100.0}
 CPU_WANTED_US = 15.0  #: of the daemon a message, on SQLite
 SINGLE_WANTED_MS = 50.0
 SINGLES = 200
-BESIDE = 200_000  #: numbers of the campaign that runs meanwhile: it must not end before they do
+BESIDE = 200_000  #: numbers of the campaign that runs meanwhile, so many that on another trunk it outlasts them
 #: How a single message is asked for: by a call over FastAGI, or as a row that another program puts into the database.
 CALL = "call"
 WAYS = (CALL, "row")
