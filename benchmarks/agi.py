@@ -28,8 +28,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import report  # noqa: E402
-from asterisks import Asterisk, free_port  # noqa: E402
+from asterisks import Asterisk  # noqa: E402
 from dialplans import install_scripts, wait_for_port  # noqa: E402
+from servers import free_port  # noqa: E402
 
 from ixxsms import numbering_plan, schema, trunks  # noqa: E402
 from ixxsms.asterisk.fastagi import Call, Server  # noqa: E402

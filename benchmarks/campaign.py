@@ -39,7 +39,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import servers  # noqa: E402
-from asterisks import free_port  # noqa: E402
+from servers import free_port  # noqa: E402
 from sqlalchemy import create_engine, func, insert, select, text  # noqa: E402
 
 from ixxsms import campaigns, lists, numbering_plan, outbox, schema, trunks  # noqa: E402

@@ -7,7 +7,6 @@ and AGI scripts run with this machine's interpreter. Everything is on the loopba
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -18,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from servers import free_port
 
 MODULES = """
     pbx_config res_agi res_speech res_timing_timerfd res_clioriginate bridge_simple
@@ -42,15 +43,6 @@ _CONFS = {
     "cdr_manager.conf": "[general]\nenabled=yes\n",
     **dict.fromkeys(_QUIET.split(), "[general]\n"),
 }
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port that nobody has. Not one of those that the system hands out: it would, before Asterisk gets there."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket(socket.AF_INET, kind) as taker, suppress(OSError):
-            taker.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10, what: Callable[[], str] = str) -> None:

@@ -12,7 +12,8 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from asterisks import Asterisk, free_port
+from asterisks import Asterisk
+from servers import free_port
 from systems import BIN, System
 
 from ixxsms import trunks

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from asterisks import free_port
+from servers import free_port
 
 __all__ = ["Api", "Asked", "RawApi", "certificate", "free_port"]
 

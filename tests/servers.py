@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -258,10 +259,13 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> No
             time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port that nobody has. Not one of those that the system hands out: it would, before the server gets there."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket(socket.AF_INET, kind) as taker, suppress(OSError):
+            taker.bind(("127.0.0.1", port))
+            return port
 
 
 def _user() -> str:

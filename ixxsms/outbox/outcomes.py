@@ -158,7 +158,10 @@ def _record_deferred(
             elsewhere = outcome.elsewhere or (outcome.retry_after is not None and attempts >= MOST_RETRIES)
             if elsewhere and not row.bound and left - tried and len(tried) < MOST_TRIED:
                 # The round goes on with the next trunk: it counts when it is over.
-                passed_on.append({**told, "tried": listed(tried), "not_before": now, "attempts": row.attempts - 1})
+                not_before = may_go(row.urgency, now)
+                passed_on.append(
+                    {**told, "tried": listed(tried), "not_before": not_before, "attempts": row.attempts - 1}
+                )
             elif outcome.counted and attempts >= (1 if row.urgency >= NOW else retry.max_attempts):
                 given_up.append({**told, "settled_at": now, "attempts": attempts})
             else:

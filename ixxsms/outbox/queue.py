@@ -143,11 +143,12 @@ def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
 def new_rounds(session: Session, now: float) -> None:
     """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
     first = case((Message.urgency > 0, -Message.urgency), else_=Message.not_before)
+    before = now - PASSED_ON_FOR
     running = session.scalars(select(Campaign.id).where(Campaign.state == str(CampaignState.RUNNING))).all()
     for place in (Message.campaign_id.is_(None), Message.campaign_id.in_(running)):  # as the index begins
         session.execute(
             update(Message)
-            .where(QUEUED, place, PASSED_ON, Message.not_before < now - PASSED_ON_FOR)
+            .where(QUEUED, place, PASSED_ON, Message.not_before < before, Message.submitted_at < before)
             .values(tried="", not_before=first)
         )
 

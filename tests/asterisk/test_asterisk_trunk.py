@@ -9,7 +9,8 @@ from pathlib import Path
 
 import asterisks
 import pytest
-from asterisks import Asterisk, free_port
+from asterisks import Asterisk
+from servers import free_port
 from sip_agent import SipAgent
 
 from ixxsms.drivers import kinds

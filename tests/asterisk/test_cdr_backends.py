@@ -15,7 +15,8 @@ from pathlib import Path
 from time import time
 
 import pytest
-from asterisks import PJSIP_CALLS, Asterisk, free_port, wait_until
+from asterisks import PJSIP_CALLS, Asterisk, wait_until
+from servers import free_port
 from sqlalchemy import create_engine, text
 
 from ixxsms import lists, numbering_plan

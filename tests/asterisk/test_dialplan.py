@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import asterisks
 import pytest
-from asterisks import free_port
 from dialplans import ROOT, Site, wait_for_port
+from servers import free_port
 from sip_agent import SipAgent
 from systems import eventually
 

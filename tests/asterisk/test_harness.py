@@ -11,8 +11,9 @@ from pathlib import Path
 
 import asterisks
 import pytest
-from asterisks import Asterisk, free_port
+from asterisks import Asterisk
 from panoramisk import Manager
+from servers import free_port
 from sip_agent import SipAgent
 
 AGI = """#!{python}

@@ -12,8 +12,9 @@ from pathlib import Path
 import asterisks
 import hooked
 import pytest
-from asterisks import free_port, wait_until
+from asterisks import wait_until
 from hooked import Hooked, never
+from servers import free_port
 from sip_agent import SipAgent
 
 DIALPLAN = """[sms]

@@ -12,8 +12,8 @@ import threading
 from collections import Counter
 
 import pytest
-from asterisks import free_port
 from crashing import states
+from servers import free_port
 
 from ixxsms.testing import FakeSMSC
 

@@ -121,6 +121,14 @@ def test_what_is_not_urgent_goes_after_what_is_fresh_the_second_time(database, q
     assert [message.id for message in claim(database, trunk_ids[0])] == [fresh, again]
 
 
+def test_what_is_urgent_and_was_passed_on_goes_first_there_too(database, queue, trunk_ids):
+    first, second = trunk_ids
+    urgent, fresh = queue(urgency=outbox.NOW), [queue(), queue()]
+    claim(database, first, room=1)
+    record(database, first, Deferred(urgent, "no route", elsewhere=True), others={second})
+    assert [message.id for message in claim(database, second, room=2)] == [urgent, fresh[0]]
+
+
 def test_what_is_urgent_and_was_passed_on_in_vain_starts_a_new_round_first_but_not_before_its_time(
     database, queue, trunk_ids
 ):
