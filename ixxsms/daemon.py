@@ -19,6 +19,10 @@ from ixxsms.service import Service
 
 log = logging.getLogger("ixxsms.daemon")
 
+#: Seconds after which a thread that computes lets another one on, where the database is a server: a call's transaction
+#: waits for some ten answers of it, and after each for whoever sends a campaign meanwhile.
+GIVE_WAY = 0.0005
+
 EPILOG = """examples:
   ixxmassivesms              serve until SIGTERM
   ixxmassivesms --drain      send what can be sent now, wait for receipts, and end
@@ -77,6 +81,8 @@ def _serve(signals: _Signals, drain: bool) -> None:
         )
         database = Database(settings.database_url)
         schema.check(database)
+        if database.folder is None:
+            sys.setswitchinterval(GIVE_WAY)
         signals.service = Service(database, settings)
         if signals.stop or signals.reload:
             continue
