@@ -368,15 +368,22 @@ class FakeSMSC(smsc.Smsc):
             connection.socket.close()
 
 
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
 def serve(port: int = 2775, *, on_ready: Callable[[FakeSMSC], None] | None = None, **options: Any) -> None:
     """Run a FakeSMSC in the foreground until SIGINT or SIGTERM; `on_ready` gets it once it listens. Raises OSError."""
-    over = threading.Event()
-    before = {number: signal.signal(number, lambda *_: over.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    over: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: over.append(number)) for number in _ENDS}
+    # Blocked, they wait until they are asked for: one that comes just before a wait begins would not end that wait.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         with FakeSMSC(port, **options) as fake:
             if on_ready:
                 on_ready(fake)
-            over.wait()
+            while not over and not signal.sigtimedwait(_ENDS, 1.0):
+                pass  # a thread of somebody else's may have got it
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -491,6 +491,18 @@ def test_it_runs_in_the_foreground_until_it_is_told_to_end(tmp_path: Path) -> No
             assert process.wait(10) == 0
 
 
+def test_it_ends_even_if_it_is_told_so_before_it_waits_for_that() -> None:
+    code = """if True:
+        import os, signal
+        from ixxsms.testing import serve
+        serve(0, on_ready=lambda smsc: os.kill(os.getpid(), signal.SIGTERM))
+        print("in order")
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in order\n", "")
+
+
 PROGRAM = [sys.executable, "-m", "ixxsms", "fake-smsc"]
 
 
