@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import ColumnElement, case, insert, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
@@ -14,7 +14,7 @@ from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
 from ixxsms.outbox.routing import give_routes
-from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE
+from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE, chunks
 from ixxsms.outbox.tallies import forget
 from ixxsms.states import CampaignState, MessageState
 
@@ -23,6 +23,9 @@ NOW = 10
 
 #: A message that was passed on to a trunk that has since gone down starts a new round after this many seconds.
 PASSED_ON_FOR = 60.0
+
+#: So many messages housekeeping changes in one turn.
+_MOST_FOUND = 5_000
 
 _NAMES, _INSERT = frozenset(TABLE.c.keys()), insert(TABLE)
 
@@ -121,13 +124,14 @@ def check_text(text: str, max_segments: int) -> str:
 def exclude(session: Session, list_id: int, number: str, now: float) -> int:
     """A member was excluded from its list: what is still queued for it must not go. Returns how many messages."""
     campaigns = session.scalars(select(Campaign.id).where(Campaign.list_id == list_id)).all()
-    changed = session.execute(
-        update(Message)
-        .where(QUEUED, Message.campaign_id.in_(campaigns), Message.number == number)
-        .values(state=MessageState.EXCLUDED, settled_at=now, reason="excluded from the list")
-    )
+    excluded = 0
+    for ids in _found(session, QUEUED, Message.campaign_id.in_(campaigns), Message.number == number):
+        change = update(Message).where(QUEUED, Message.id.in_(ids))
+        reason = "excluded from the list"
+        changed = session.execute(change.values(state=MessageState.EXCLUDED, settled_at=now, reason=reason))
+        excluded += int(changed.rowcount)  # type: ignore[attr-defined]
     forget(session, campaigns)
-    return int(changed.rowcount)  # type: ignore[attr-defined]
+    return excluded
 
 
 def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
@@ -144,19 +148,24 @@ def new_rounds(session: Session, now: float) -> None:
     """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
     first = case((Message.urgency > 0, -Message.urgency), else_=Message.not_before)
     before = now - PASSED_ON_FOR
+    waiting = (QUEUED, PASSED_ON, Message.not_before < before, Message.submitted_at < before)
     running = session.scalars(select(Campaign.id).where(Campaign.state == str(CampaignState.RUNNING))).all()
     for place in (Message.campaign_id.is_(None), Message.campaign_id.in_(running)):  # as the index begins
-        session.execute(
-            update(Message)
-            .where(QUEUED, place, PASSED_ON, Message.not_before < before, Message.submitted_at < before)
-            .values(tried="", not_before=first)
-        )
+        for ids in _found(session, *waiting, place):
+            session.execute(update(Message).where(Message.id.in_(ids), *waiting).values(tried="", not_before=first))
 
 
 def expire(session: Session, before: float, now: float) -> None:
     """Messages without a campaign that were queued before that time and never left."""
-    session.execute(
-        update(Message)
-        .where(QUEUED, Message.campaign_id.is_(None), Message.created_at < before)
-        .values(state=MessageState.EXPIRED, settled_at=now, reason="no trunk took it in time")
-    )
+    left = {"state": MessageState.EXPIRED, "settled_at": now, "reason": "no trunk took it in time"}
+    for ids in _found(session, QUEUED, Message.campaign_id.is_(None), Message.created_at < before):
+        session.execute(update(Message).where(QUEUED, Message.id.in_(ids)).values(left))
+
+
+def _found(session: Session, *conditions: ColumnElement[bool]) -> Iterable[list[int]]:
+    """The messages that are so now, some thousands at most; the next turn finds more. To be changed by their ids.
+
+    An UPDATE that looks for its rows itself locks on MariaDB what it reads, and one row behind: that of a sender, who
+    then waits for it in a circle.
+    """
+    return chunks(list(session.scalars(select(Message.id).where(*conditions).limit(_MOST_FOUND))))

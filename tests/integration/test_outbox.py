@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import insert, text
@@ -425,6 +426,18 @@ def test_an_old_message_of_the_queue_expires(database, queue):
     with database.write() as session:
         outbox.expire(session, before=NOW + 1, now=NOW + 2)
     assert state(database, message_id) == "expired"
+
+
+def test_housekeeping_waits_for_no_sender(database, queue, trunk_ids):
+    queue(), queue()
+    impatient = {"mysql": "SET SESSION innodb_lock_wait_timeout = 1", "postgresql": "SET LOCAL lock_timeout = '1s'"}
+    set_up = impatient.get(database.engine.dialect.name)  # on SQLite nobody else can write meanwhile
+    with database.write() as sender, database.write() if set_up else nullcontext(sender) as keeper:
+        assert len(outbox.claim(sender, trunk_ids[0], 1, [outbox.Source()], room=1, better=(), now=NOW)) == 1
+        if set_up:
+            keeper.execute(text(set_up))
+        outbox.new_rounds(keeper, NOW + 100)
+        outbox.expire(keeper, before=NOW - 1, now=NOW)
 
 
 def test_only_what_has_not_left_can_be_cancelled(database, queue, trunk_ids):
