@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, case, insert, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
+from ixxsms.bulk import orders_by_null, read_by_index
 from ixxsms.errors import BadInput
 from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
@@ -24,8 +25,8 @@ NOW = 10
 #: A message that was passed on to a trunk that has since gone down starts a new round after this many seconds.
 PASSED_ON_FOR = 60.0
 
-#: So many messages housekeeping changes in one turn.
-_MOST_FOUND = 5_000
+#: So many messages are changed in one turn.
+_MOST_FOUND, _MOST_EXPIRED = 5_000, 1_000
 
 _NAMES, _INSERT = frozenset(TABLE.c.keys()), insert(TABLE)
 
@@ -156,14 +157,19 @@ def new_rounds(session: Session, now: float) -> None:
 
 
 def expire(session: Session, before: float, now: float) -> None:
-    """Messages without a campaign that were queued before that time and never left."""
+    """Messages without a campaign that were queued before that time and never left; the oldest, in one turn."""
+    read_by_index(session)
+    # The oldest and no further: a queue of a million would be read through each second, to find nothing.
+    order = (Message.campaign_id, Message.id) if orders_by_null(session) else (Message.id,)
+    oldest = select(Message.id, Message.created_at).where(QUEUED, Message.campaign_id.is_(None)).order_by(*order)
+    old = [row.id for row in session.execute(oldest.limit(_MOST_EXPIRED)) if row.created_at < before]
     left = {"state": MessageState.EXPIRED, "settled_at": now, "reason": "no trunk took it in time"}
-    for ids in _found(session, QUEUED, Message.campaign_id.is_(None), Message.created_at < before):
+    for ids in chunks(old):
         session.execute(update(Message).where(QUEUED, Message.id.in_(ids)).values(left))
 
 
 def _found(session: Session, *conditions: ColumnElement[bool]) -> Iterable[list[int]]:
-    """The messages that are so now, some thousands at most; the next turn finds more. To be changed by their ids.
+    """The messages that are so now, some thousands at most: to be changed by their ids.
 
     An UPDATE that looks for its rows itself locks on MariaDB what it reads, and one row behind: that of a sender, who
     then waits for it in a circle.

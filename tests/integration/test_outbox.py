@@ -428,6 +428,15 @@ def test_an_old_message_of_the_queue_expires(database, queue):
     assert state(database, message_id) == "expired"
 
 
+def test_of_many_old_messages_the_oldest_expire_first(database, queue, monkeypatch):
+    monkeypatch.setattr(outbox.queue, "_MOST_EXPIRED", 2)
+    ids = [queue() for _ in range(3)]
+    for expired in (2, 3, 3):
+        with database.write() as session:
+            outbox.expire(session, before=NOW + 1, now=NOW + 2)
+        assert [state(database, message_id) == "expired" for message_id in ids] == [n < expired for n in range(3)]
+
+
 def test_housekeeping_waits_for_no_sender(database, queue, trunk_ids):
     queue(), queue()
     impatient = {"mysql": "SET SESSION innodb_lock_wait_timeout = 1", "postgresql": "SET LOCAL lock_timeout = '1s'"}
