@@ -17,6 +17,7 @@ from servers import free_port
 from systems import BIN, System
 
 from ixxsms import trunks
+from ixxsms.asterisk.install import shipped
 from ixxsms.db import Database
 from ixxsms.testing import FakeSMSC
 
@@ -122,10 +123,9 @@ class Site:
 
 
 def install_scripts(folder: Path, interpreter: str = sys.executable) -> None:
-    """As an installation does: the scripts, with this interpreter in their first line."""
+    """As an installation does: the scripts, run by this interpreter."""
     for script in (ROOT / "agi").glob("*.agi"):
-        _, _, rest = script.read_text(encoding="utf-8").partition("\n")
-        (folder / script.name).write_text(f"#!{interpreter}\n{rest}", encoding="utf-8")
+        (folder / script.name).write_bytes(shipped.with_python(script.read_bytes(), interpreter))
         (folder / script.name).chmod(0o755)
 
 

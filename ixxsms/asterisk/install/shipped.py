@@ -13,9 +13,6 @@ from ixxsms.errors import Error
 
 _MARK = Path("initscripts") / "ixxmassivesms"
 
-#: The kernel reads no more of a script's first line; older ones than this count 127.
-_SHEBANG = 127
-
 
 def folder() -> Path:
     """Where the shipped files lie: in share/ixxsms of the installation, or in the checkout that is being worked in."""
@@ -38,16 +35,13 @@ def program(root: Root, name: str) -> str:
 
 
 def with_python(script: bytes, interpreter: str) -> bytes:
-    """The script, run by that interpreter; the options in its first line stay."""
-    first, _, rest = script.partition(b"\n")
-    if not first.startswith(b"#!"):
-        first, rest = b"#!python3", script
-    options = re.sub(rb"^#!.*?python[\d.]*\s*", b"", first.strip()).decode()
-    line = f"#!{interpreter} {options}".rstrip()
-    if " " not in interpreter and len(line) <= _SHEBANG:
-        return line.encode() + b"\n" + rest
-    # Longer, or with a blank in it, it is a line of sh that Python takes for a text.
-    return f"#!/bin/sh\n'''exec' \"{interpreter}\" {options} \"$0\" \"$@\"\n' '''\n".encode() + rest
+    """The AGI script, run by that interpreter instead of the one in its first line.
+
+    Asterisk's SIGHUP, when the caller hangs up, ends an interpreter that is just starting, and his SMS with it. A shell
+    that says "ignore it" is there in a millisecond. To Python its lines are a text; and a path may be long in them.
+    """
+    _, _, rest = script.partition(b"\n")
+    return f"#!/bin/sh\n''':'\ntrap '' HUP\nexec \"{interpreter}\" \"$0\" \"$@\"\n'''\n".encode() + rest
 
 
 def with_program(text: str, path: str) -> str:
