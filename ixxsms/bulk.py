@@ -7,9 +7,11 @@ MariaDB an UPDATE for each row costs ten times what a join with the rows costs, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import pairwise, repeat
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Table
@@ -20,6 +22,8 @@ from sqlalchemy.orm import Session
 Processors = tuple[Callable[[Any], Any] | None, ...]
 
 _IN_ONE_STATEMENT = 2_000
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def insert_and_lock(session: Session, table: Table, row: dict[str, Any]) -> None:
@@ -127,11 +131,10 @@ def read_by_index(session: Session) -> None:
         connection.exec_driver_sql("; ".join(f"SET LOCAL enable_{way} = off" for way in _OTHER_WAYS))
 
 
-class Guard(NamedTuple):
-    """A row is changed only where its column has one of these words: literals of our own, never from outside."""
-
-    column: str
-    words: tuple[str, ...]
+def one_of(column: str, words: Iterable[str]) -> str:
+    """A guard: the column has one of these words, literals of our own, never from outside."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return f"{column} IN ({listed})"
 
 
 def update_each(
@@ -140,21 +143,46 @@ def update_each(
     rows: Sequence[Mapping[str, Any]],
     *,
     fixed: tuple[tuple[str, str], ...] = (),
-    guard: Guard | None = None,
+    guard: str = "",
 ) -> None:
     """Change rows by their `id`, each to its own values; all have the same keys. What the guard rejects stays.
 
-    `fixed`: columns that become the same in every row, as SQL that our own code wrote, never anybody else.
+    `fixed`: columns that become the same in every row. That and the guard are SQL that our own code wrote, never
+    anybody else.
     """
-    if not rows:
+    if rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        update_columns(session, table, columns, fixed=fixed, guard=guard)
+
+
+def update_columns(
+    session: Session,
+    table: Table,
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    same: Mapping[str, Any] = _NOTHING,
+    unless_set: tuple[str, ...] = (),
+    fixed: tuple[tuple[str, str], ...] = (),
+    guard: str = "",
+) -> None:
+    """As update_each, of rows that are given column by column, all of one length; `id` is one of them.
+
+    `same`: columns whose value is the same in all rows, as the driver takes it. `unless_set`: those columns among them
+    all that are left alone where they have a value already.
+    """
+    if not columns["id"]:
         return
     connection = session.connection()
-    names = tuple(name for name in rows[0] if name != "id")
-    form = _change(connection.dialect, table, names, fixed, guard)
-    columns = (*names, "id")
+    names = tuple(name for name in columns if name != "id")
+    form = _change(connection.dialect, table, names, tuple(same), unless_set, fixed, guard)
+    values = [
+        columns[name] if processor is None else [processor(value) for value in columns[name]]
+        for name, processor in zip((*names, "id"), form.processors, strict=True)
+    ]
     # In order of id: two transactions that change the same rows must not lock them crosswise.
-    ordered = sorted(rows, key=lambda row: row["id"])
-    connection.exec_driver_sql(form.sql, form.parameters(_columns(form, columns, ordered), ()))
+    if any(a > b for a, b in pairwise(values[-1])):
+        values = [list(column) for column in zip(*sorted(zip(*values, strict=True), key=itemgetter(-1)), strict=True)]
+    connection.exec_driver_sql(form.sql, form.parameters(values, tuple(same.values())))
 
 
 def update_all(
@@ -164,13 +192,14 @@ def update_all(
     values: Mapping[str, Any],
     *,
     fixed: tuple[tuple[str, str], ...] = (),
+    guard: str = "",
 ) -> None:
-    """Change the rows with these ids, all to the same values; `fixed` as in update_each."""
+    """Change the rows with these ids, all to the same values; `fixed` and `guard` as in update_each."""
     if not ids:
         return
     connection = session.connection()
     dialect, names = connection.dialect, tuple(values)
-    sql = _change_all(dialect, table, names, fixed)
+    sql = _change_all(dialect, table, names, fixed, guard)
     these: Any = sorted(ids) if dialect.name == "postgresql" else json.dumps(sorted(ids))
     given = [values[name] for name in names]
     connection.exec_driver_sql(sql, (*given, these) if dialect.name in ("sqlite", "postgresql") else (these, *given))
@@ -181,14 +210,6 @@ class _Form(NamedTuple):
     processors: Processors
     #: makes the driver's parameters of the columns' values, and of those that are the same in every row
     parameters: Callable[[Sequence[Sequence[Any]], Sequence[Any]], Any]
-
-
-def _columns(form: _Form, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """The values of each column, as the driver takes them. SQLAlchemy's own way takes longer than the database does."""
-    return [
-        [row[name] for row in rows] if processor is None else [processor(row[name]) for row in rows]
-        for name, processor in zip(names, form.processors, strict=True)
-    ]
 
 
 @lru_cache(maxsize=50)
@@ -217,49 +238,62 @@ def _change(
     dialect: Dialect,
     table: Table,
     names: tuple[str, ...],
+    same: tuple[str, ...],
+    unless_set: tuple[str, ...],
     fixed: tuple[tuple[str, str], ...],
-    guard: Guard | None,
+    guard: str,
 ) -> _Form:
     processors, types = _processors_and_types(dialect, table, (*names, "id"))
-    # MariaDB needs the table's name before a column that its rows have too; the others refuse it in SET.
-    prefix = f"{table.name}." if dialect.name in ("mysql", "mariadb") else ""
-    same = [f"{prefix}{name} = {written}" for name, written in fixed]
-    allowed = ""
-    if guard:
-        listed = ", ".join(f"'{word}'" for word in guard.words)
-        allowed = f" AND {table.name}.{guard.column} IN ({listed})"
-    own = ", ".join([*same, *(f"{prefix}{name} = r.c{at}" for at, name in enumerate(names))])
+
+    def becomes(name: str, value: str) -> str:
+        # MariaDB needs the table's name before a column that its rows have too; the others refuse it in SET.
+        column = f"{table.name}.{name}" if dialect.name in ("mysql", "mariadb") else name
+        return f"{column} = COALESCE({table.name}.{name}, {value})" if name in unless_set else f"{column} = {value}"
+
+    allowed = f" AND ({guard})" if guard else ""
+    rest = [becomes(name, written) for name, written in fixed]
+    each = [becomes(name, f"r.c{at}") for at, name in enumerate(names)]
     this = f"{table.name}.id = r.c{len(names)}{allowed}"
     match dialect.name:
         case "sqlite":
-            own = ", ".join([*same, *(f"{name} = ?" for name in names)])
+            own = ", ".join([*rest, *(becomes(name, "?") for name in (*same, *names))])
             statement = f"UPDATE {table.name} SET {own} WHERE id = ?{allowed}"  # noqa: S608 - as above
             return _Form(statement, processors, _row_by_row)
         case "postgresql":
             # CASE: how many rows have these words it must not guess. If it believes that next to none has, as when it
             # last looked, it reads the whole table for them, again and again.
             this = f"{table.name}.id = r.c{len(names)} AND CASE WHEN TRUE{allowed} THEN TRUE ELSE FALSE END"
+            _, kinds = _processors_and_types(dialect, table, same)
+            given = [
+                becomes(name, f"%(s{at})s::{kind}") for at, (name, kind) in enumerate(zip(same, kinds, strict=True))
+            ]
+            own = ", ".join([*rest, *given, *each])
             statement = f"UPDATE {table.name} SET {own} FROM {_unnest(types)} WHERE {this}"  # noqa: S608 - as above
             return _Form(statement, processors, _by_column)
         case _:
+            own = ", ".join([*rest, *(becomes(name, "%s") for name in same), *each])
             statement = f"UPDATE {_json_table(types)} JOIN {table.name} ON {this} SET {own}"  # noqa: S608 - as above
-            return _Form(statement, processors, _as_json)
+            return _Form(statement, processors, _json_first)
 
 
 @lru_cache(maxsize=50)
-def _change_all(dialect: Dialect, table: Table, names: tuple[str, ...], fixed: tuple[tuple[str, str], ...]) -> str:
+def _change_all(
+    dialect: Dialect, table: Table, names: tuple[str, ...], fixed: tuple[tuple[str, str], ...], guard: str
+) -> str:
     place = "?" if dialect.name == "sqlite" else "%s"
     change = [*fixed, *((name, place) for name in names)]
     own = ", ".join(f"{name} = {value}" for name, value in change)
+    allowed = f" AND ({guard})" if guard else ""
     match dialect.name:
         case "sqlite":
-            return f"UPDATE {table.name} SET {own} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+            these = "id IN (SELECT value FROM json_each(?))"
+            return f"UPDATE {table.name} SET {own} WHERE {these}{allowed}"  # noqa: S608 - as above
         case "postgresql":
-            return f"UPDATE {table.name} SET {own} WHERE id = ANY(%s)"  # noqa: S608 - as above
+            return f"UPDATE {table.name} SET {own} WHERE id = ANY(%s){allowed}"  # noqa: S608 - as above
         case _:
             own = ", ".join(f"{table.name}.{name} = {value}" for name, value in change)
             rows = "JSON_TABLE(%s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS r"
-            return f"UPDATE {rows} JOIN {table.name} ON {table.name}.id = r.id SET {own}"  # noqa: S608 - as above
+            return f"UPDATE {rows} JOIN {table.name} ON {table.name}.id = r.id{allowed} SET {own}"  # noqa: S608
 
 
 def _processors_and_types(dialect: Dialect, table: Table, names: tuple[str, ...]) -> tuple[Processors, list[str]]:
@@ -291,3 +325,7 @@ def _by_column(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> dict[str
 
 def _as_json(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> tuple[Any, ...]:
     return (*same, json.dumps(list(zip(*values, strict=True))))
+
+
+def _json_first(values: Sequence[Sequence[Any]], same: Sequence[Any]) -> tuple[Any, ...]:
+    return (json.dumps(list(zip(*values, strict=True))), *same)

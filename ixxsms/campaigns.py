@@ -130,6 +130,7 @@ def create(
     else:
         report = _copy_rows(session, plan, campaign, rows, source, now, max_segments, on_refused)
     _count_own_texts(session, campaign)
+    outbox.prepare_leases(session, campaign.id)
     counted = outbox.count(session, campaign.id)
     if not counted.total:
         raise BadInput("A campaign needs at least one valid number; there is none.")
@@ -178,15 +179,16 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
         (Member.excluded.is_(True), excluded), (opted_out, excluded), else_=literal(str(MessageState.QUEUED), String)
     )
     reason = sql_case((opted_out, literal(outbox.OPTED_OUT, Text)), else_=literal("", Text))
+    routes = outbox.route_of(session, Member.number) if campaign.trunk_id is None else literal(0, Integer)
     columns = {
         "campaign_id": literal(campaign.id, Integer),
         "number": Member.number,
         "text": Member.text,
         "segments": literal(sms_text.segments(campaign.text), SmallInteger),
-        "route_id": outbox.route_of(session, Member.number) if campaign.trunk_id is None else literal(0, Integer),
+        "route_id": routes,
         "state": state,
         "urgency": literal(0, SmallInteger),
-        "not_before": literal(0.0, Double),
+        "not_before": sql_case((routes == 0, literal(outbox.FRESH, Double)), else_=literal(0.0, Double)),
         "attempts": literal(0, SmallInteger),
         "failovers": literal(0, SmallInteger),
         "tried": literal("", String),
@@ -289,6 +291,7 @@ def edit(
         campaign.start_at = parse_start(start)
     if text is not None:
         campaign.text = outbox.check_text(text, max_segments)
+        outbox.hold(session, [campaign.id])
         session.execute(
             update(Message)
             .where(
@@ -308,6 +311,7 @@ def delete_campaign(session: Session, name: str) -> None:
     if campaign.state == CampaignState.RUNNING:
         raise Busy(f'The campaign "{name}" is running; stop it first.')
     mine = Message.campaign_id == campaign.id
+    outbox.hold(session, [campaign.id])
     if session.scalar(select(Message.id).where(mine, Message.state == str(MessageState.SUBMITTED)).limit(1)):
         raise Busy(f'Messages of the campaign "{name}" are on their way; wait for their answers.')
     unseen = {"synchronize_session": False}

@@ -237,8 +237,23 @@ class Campaign(Base):
     hours_from: Mapped[int] = mapped_column(SmallInteger, default=0)
     hours_to: Mapped[int] = mapped_column(SmallInteger, default=0)
     total: Mapped[int] = mapped_column(default=0)
+    #: Of its fresh messages (see outbox.leases) those up to this id have been leased, and this is the last one's.
+    leased_to: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    fresh_to: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[float] = mapped_column(Double)
     finished_at: Mapped[float | None] = mapped_column(Double)
+
+
+class Lease(Base):
+    """Fresh messages of a campaign that a daemon has submitted: those from one id to another, all at once."""
+
+    __tablename__ = "leases"
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True, autoincrement=False)
+    first_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last_id: Mapped[int] = mapped_column(BigInteger)
+    daemon_id: Mapped[int]
+    trunk_id: Mapped[int]
+    leased_at: Mapped[float] = mapped_column(Double)
 
 
 class Tally(Base):
@@ -273,6 +288,7 @@ class Message(Base):
     #: Of the outgoing queue only: higher goes first.
     urgency: Mapped[int] = mapped_column(SmallInteger, default=0)
     #: Not before this time. What may go at once has 0, or the less the more urgent it is: this is the order of a claim.
+    #: What has never been claimed and waits for its campaign's turn has a time that never comes: see outbox.leases.
     not_before: Mapped[float] = mapped_column(Double, default=0.0)
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
     #: Trunks that passed it on in this round, as ",3,7,"; empty at the start of a round.

@@ -12,7 +12,7 @@ from ixxsms.errors import ConfigError, DatabaseError
 
 #: The newest revision under migrations/versions; their names are numbers in order. A test holds it equal to Alembic's
 #: own idea.
-HEAD = "0001"
+HEAD = "0002"
 
 
 def upgrade(database: Database) -> bool:

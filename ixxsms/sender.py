@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -86,6 +86,9 @@ HANDED_WITHIN = 1.0
 #: gathering.
 SILENCE = 0.015
 
+#: For fewer segments a lease costs more than it saves: it has statements of its own.
+LEASE = 20
+
 #: What was queued outside any campaign does not wait for room ahead: so many of them are claimed at once.
 QUEUE_ROOM = 25
 
@@ -108,6 +111,14 @@ class Identity:
 
     daemon_id: int
     journals: tuple[Path, Life] | None = None
+
+
+class _Lease(NamedTuple):
+    """A lease that this sender has. `left`: its messages, the last one first; what is not owed any more goes."""
+
+    leased: outbox.Leased
+    left: list[int]
+    at: float
 
 
 class Sender:
@@ -146,6 +157,8 @@ class Sender:
         self._brought: list[Receipt | Received] = []  # of what was heard: to be acknowledged, in their order
         self._running: list[outbox.Source] = []
         self._owed: dict[int, int] = {}  # message -> segments that were counted for it
+        self._leases: list[_Lease] = []
+        self._since: dict[int, float] = {}  # message on a lease -> when it was leased, seconds since 1970
         self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
         self._transaction = threading.Lock()  # held by whoever claims for this trunk, from before his transaction on
         self._given: deque[tuple[list[outbox.Claimed], float]] = deque()  # claimed by others; not in _ahead yet
@@ -166,7 +179,7 @@ class Sender:
         self._doubtful: list[float] = []
         self._refreshed = self._reported = self._placed = self._look_at = 0.0
         self._told: tuple[Link, str] = (Link.STARTING, "")
-        self._since = time.time()
+        self._told_since = time.time()
         self._sent = 0
 
     # -- from other threads ----------------------------------------------------------------------------------------
@@ -271,6 +284,8 @@ class Sender:
             return True
         if self._heard and (self._stopping or time.monotonic() >= self._gathers_until()):
             return True
+        if self._leases and not self._owed:
+            return True  # the last of them end
         if not self._ahead and self._room() >= 1:
             return self._backlog or self._called() or self._look()
         return self._claims_ahead() and self._called()
@@ -392,17 +407,21 @@ class Sender:
         self._woken = False
         back = [message.id for message, _ in self._ahead] if self._ahead and self._given_up() else []
         try:
-            claimed = self._transact(partial(self._record_and_claim, back=back, room=room), attempts=1)
+            claimed, leases = self._transact(partial(self._record_and_claim, back=back, room=room), attempts=1)
             self._give_way = 0.0
         except Conflict:
             # On a cluster: a daemon on another node claimed the same. What was heard need not wait for the next try.
-            claimed = self._transact(partial(self._record_and_claim, back=back, room=0.0))
+            claimed, leases = self._transact(partial(self._record_and_claim, back=back, room=0.0))
             self._give_way = min(LONGEST_WAY, max(0.001, 2 * self._give_way))
+        self._drop_leases()
         self._store_failed, self._failing_since = False, None
         heard, self._heard = self._heard, Heard()
         self._settle(heard, back)
         self._backlog = self._give_way > 0 or (bool(claimed) and sum(message.segments for message in claimed) >= room)
         self._take(claimed, began)
+        for lease in leases:
+            self._leases.append(lease)
+            self._since.update(dict.fromkeys(lease.left, lease.at))
         self._hand_over()
         brought, self._brought = self._brought, []
         self._driver.acknowledge([event.token for event in brought])
@@ -411,6 +430,12 @@ class Sender:
             self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
         kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
         self._exchange_at = time.monotonic() + self._gather if kept else 0.0
+
+    def _drop_leases(self) -> None:
+        """Those that have ended with this transaction: all of them, if it had to find out what was committed before."""
+        self._leases = [] if self._store_failed else [lease for lease in self._leases if lease.left]
+        if not self._leases:
+            self._since.clear()
 
     def _take(self, claimed: list[outbox.Claimed], began: float) -> None:
         """These are ours now. What is of no campaign goes before what is, and the urgent before all."""
@@ -442,16 +467,45 @@ class Sender:
             self._rate = self._handed / (now - self._exchanged)
             self._exchanged, self._handed = now, 0
 
-    def _record_and_claim(self, session: Session, now: float, back: list[int], room: float) -> list[outbox.Claimed]:
+    def _record_and_claim(
+        self, session: Session, now: float, back: list[int], room: float
+    ) -> tuple[list[outbox.Claimed], list[_Lease]]:
+        daemon_id = self._identity.daemon_id
         if self._store_failed:
             # An earlier commit may have reached the database although its answer did not reach us.
-            outbox.give_back(session, self.trunk_id, self._identity.daemon_id, self._owed)
+            outbox.give_back(session, self.trunk_id, daemon_id, self._owed)
         self._record(session, now)
-        outbox.unclaim(session, self.trunk_id, self._identity.daemon_id, back)
-        claimed = self._claim(session, room, now, self._places(session, now)) if room >= 1 else []
+        outbox.unclaim(session, self.trunk_id, daemon_id, back, now)
+        outbox.end(session, daemon_id, [lease.leased for lease in self._leases if not lease.left])
+        claimed, leases = self._claim_or_lease(session, room, now) if room >= 1 else ([], [])
         if self._journal:
             self._journal.claimed([message.id for message in claimed])
-        return claimed
+        return claimed, leases
+
+    def _claim_or_lease(self, session: Session, room: float, now: float) -> tuple[list[outbox.Claimed], list[_Lease]]:
+        places = self._places(session, now)
+        if not (self._claims_ahead() and room >= LEASE):
+            return self._claim(session, room, now, places), []
+        claimed = self._claim(session, room, now, places, fresh=False)
+        leases = []
+        for place in places:
+            left = room - sum([message.segments for message in claimed])
+            if left < 1:
+                break
+            found = outbox.lease(
+                session,
+                self.trunk_id,
+                self._identity.daemon_id,
+                place,
+                room=left,
+                better=self._near.better,
+                now=now,
+            )
+            if found:
+                leased, messages = found
+                claimed += messages
+                leases.append(_Lease(leased, [message.id for message in reversed(messages)], now))
+        return claimed, leases
 
     def _transact(self, work: Callable[[Session, float], T], attempts: int = ATTEMPTS) -> T:
         """One in which incoming SMS are stored, and its time: by it they are known if the commit's answer is lost."""
@@ -497,6 +551,7 @@ class Sender:
             resend_in_doubt=self._config.resend_in_doubt,
             cdr_due=self._config.cdr_sms,
             daemon_id=self._identity.daemon_id,
+            since=self._since,
         )
 
         def next_trunks(_: int) -> outbox.NextTrunks:
@@ -516,7 +571,7 @@ class Sender:
             usage.take_off(session, self.trunk_id, too_much, now)
 
     def _claim(
-        self, session: Session, room: float, now: float, places: Sequence[outbox.Source]
+        self, session: Session, room: float, now: float, places: Sequence[outbox.Source], fresh: bool = True
     ) -> list[outbox.Claimed]:
         if self._limited:
             room = min(room, usage.left(session, self._trunk, now))
@@ -530,6 +585,7 @@ class Sender:
             routes=self._near.routes or {},
             now=now,
             only=self._only,
+            fresh=fresh,
         )
         if self._limited and claimed:
             usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)
@@ -556,6 +612,9 @@ class Sender:
         others: list[Refused | Deferred | InDoubt] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
         for event in others:
             owed.pop(event.message_id, None)
+        for lease in self._leases:
+            while lease.left and lease.left[-1] not in owed:
+                self._since.pop(lease.left.pop(), None)
         self.awaiting_receipts -= sum(receipt.delivered is not None for receipt in heard.of(Receipt))
         for warned in heard.of(Warned):
             log.warning("trunk %s: %s", self.name, warned.reason)
@@ -602,7 +661,7 @@ class Sender:
 
     def _report(self, told: tuple[Link, str], now: float) -> None:
         if told != self._told:
-            self._since = time.time()
+            self._told_since = time.time()
             log.info("trunk %s is %s%s", self.name, told[0], f": {told[1]}" if told[1] else "")
         rate = self._sent / (now - self._reported) if self._reported else 0.0
         report = partial(
@@ -611,7 +670,7 @@ class Sender:
             trunk_id=self.trunk_id,
             link=told[0],
             why=told[1],
-            since=self._since,
+            since=self._told_since,
             rate=rate,
             in_flight=len(self._owed),
         )
@@ -627,6 +686,7 @@ class Sender:
                     self._take_given()
                     back = [message.id for message, _ in self._ahead]
                     self._transact(partial(self._record_and_claim, back=back, room=0.0))
+                    self._drop_leases()
                 self._settle(self._heard, back)
                 self._heard = Heard()
                 if self._journal and not self._owed:

@@ -2,7 +2,7 @@
 
 A claim takes a message straight from queued to submitted, in the transaction that is committed before its first
 byte is written: whoever finds a submitted message of a dead process knows that it may have left, and that every
-queued one has not. There is no state between the two because nothing is claimed ahead of the window.
+queued one has not. What a lease covers (outbox.leases) is submitted although its row says queued.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """The outbox: messages on their way. Only this package changes a message's state, always by a guarded UPDATE.
 
-A claim takes queued messages straight to submitted; its transaction is committed before the first byte is written. So
-after a crash what is still queued has certainly not left. Of what is submitted the sender's journal knows more: what
-was not handed to the link is queued again, what was answered is recorded, and the rest, a window's worth at most, is in
-doubt. Without a journal nothing is claimed but what the link has room for, and all of it is in doubt.
+A claim takes queued messages straight to submitted, one by one or a batch by a lease; its transaction is committed
+before the first byte is written. So after a crash what is still queued, and not leased, has certainly not left. Of what
+is submitted the sender's journal knows more: what was not handed to the link is queued again, what was answered is
+recorded, and the rest, a window's worth at most, is in doubt. Without a journal nothing is claimed but what the link
+has room for, and all of it is in doubt.
 """
 
 from __future__ import annotations
 
 from ixxsms.outbox.barred import FAREWELL, OPTED_OUT, opted_out, refusal
-from ixxsms.outbox.claims import Claimed, Source, claim, has_work
+from ixxsms.outbox.claims import Claimed, Source, claim, has_work, lease
 from ixxsms.outbox.doubt import Doubt, Resolved, Verdict, doubtful, doubts_of, identify, on_their_way, resolve
 from ixxsms.outbox.failover import MOST_FAILOVERS, fail_over
+from ixxsms.outbox.leases import FRESH, Leased, end, hold, prepare_leases
 from ixxsms.outbox.outcomes import (
     MOST_RESENDS,
     MOST_RETRIES,
@@ -34,6 +36,7 @@ from ixxsms.outbox.views import get, holds, rows
 
 __all__ = [
     "FAREWELL",
+    "FRESH",
     "MOST_FAILOVERS",
     "MOST_RESENDS",
     "MOST_RETRIES",
@@ -44,6 +47,7 @@ __all__ = [
     "Claimed",
     "Counted",
     "Doubt",
+    "Leased",
     "NextTrunks",
     "Resolved",
     "Retry",
@@ -60,6 +64,7 @@ __all__ = [
     "doubtful",
     "doubts_of",
     "due",
+    "end",
     "enqueue",
     "exclude",
     "expire",
@@ -69,13 +74,16 @@ __all__ = [
     "get",
     "give_back",
     "has_work",
+    "hold",
     "holds",
     "identify",
     "keep",
+    "lease",
     "new_rounds",
     "on_their_way",
     "opted_out",
     "prepare",
+    "prepare_leases",
     "queue_is_large",
     "record",
     "refusal",

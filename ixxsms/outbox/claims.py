@@ -1,13 +1,13 @@
-"""Claims: which messages a trunk may take now, and in which order."""
+"""Claims: which messages a trunk may take now, in which order, one by one or by a lease."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
+from ixxsms.outbox.leases import CLAIMED, Leased, begin, has_fresh, next_fresh
 from ixxsms.outbox.steps import QUEUED, TABLE, step_each
 from ixxsms.outbox.turns import Turn, lanes, no_route, unbound, untried
 from ixxsms.states import MessageState
@@ -23,9 +24,8 @@ from ixxsms.states import MessageState
 MOST_AT_ONCE = 5_000
 
 _M = Message.__table__.c
-_COLUMNS = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.urgency, _M.not_before, barred.label("barred"))
+_COLUMNS = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.urgency, barred.label("barred"), _M.not_before)
 _BY_TIME = (_M.not_before, _M.id)
-_SUBMITTED = (("state", f"'{MessageState.SUBMITTED}'"), ("attempts", "messages.attempts + 1"))
 
 _NO_ROUTES: Mapping[int, Turn] = MappingProxyType({})
 
@@ -83,6 +83,7 @@ def claim(
     routes: Mapping[int, Turn] = _NO_ROUTES,
     now: float,
     only: int | None = None,
+    fresh: bool = True,
 ) -> list[Claimed]:
     """Take messages for this trunk: queued becomes submitted. The caller commits before it writes one byte of them.
     What would go to a number that has opted out becomes excluded instead.
@@ -90,7 +91,7 @@ def claim(
     `room`: segments that the trunk takes now; the last message may overrun it. `better`: the trunks of higher
     priority that may take messages now; what has neither a trunk nor a route is theirs until they have passed it on.
     `routes`: how this trunk stands on each of its routes; what is on others is not for it. `only`: consider just this
-    message, whatever its route.
+    message, whatever its route. `fresh`: of campaigns also what is fresh, each message by itself.
     """
     claimed: list[Claimed] = []
     held_back: list[int] = []
@@ -99,30 +100,79 @@ def claim(
     for place in places:
         if room < 1:
             break
-        given = {"now": now, "campaign": place.campaign_id, "only": only, "most": int(min(room, MOST_AT_ONCE))}
+        most = int(min(room, MOST_AT_ONCE))
+        given = {"now": now, "campaign": place.campaign_id, "only": only, "most": most}
         statements = _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, True, nulls)
         rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
             rows.sort(key=lambda row: (-row.urgency, row.not_before, row.id))
-        for message_id, number, text, sender_id, segments, urgency, _, out in rows:
-            if out:
-                held_back.append(message_id)
-                continue
-            whole = place.text if text is None else text
-            queue = place.campaign_id is None
-            sender = sender_id or place.sender_id
-            claimed.append(Claimed(message_id, number, whole, sender, segments, queue, urgency))
-            room -= segments
-            if room < 1:
-                break
+        taken, out = _sort_out(place, rows, room)
+        room -= sum([message.segments for message in taken])
+        claimed, held_back = claimed + taken, held_back + out
+        if room >= 1 and fresh and only is None and place.campaign_id is not None and _offers_fresh(place, better):
+            most = int(min(room, MOST_AT_ONCE))
+            taken, out = _sort_out(place, next_fresh(session, place.campaign_id, most), room)
+            room -= sum([message.segments for message in taken])
+            claimed, held_back = claimed + taken, held_back + out
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
-    update_all(session, TABLE, [message.id for message in claimed], step, fixed=_SUBMITTED)
-    step_each(
-        session,
-        MessageState.EXCLUDED,
-        [{"id": message_id, "settled_at": now, "reason": OPTED_OUT} for message_id in held_back],
-    )
+    update_all(session, TABLE, [message.id for message in claimed], step, fixed=CLAIMED)
+    _hold_back(session, held_back, now)
     return claimed
+
+
+def lease(
+    session: Session,
+    trunk_id: int,
+    daemon_id: int,
+    place: Source,
+    *,
+    room: float,
+    better: Collection[int],
+    now: float,
+) -> tuple[Leased, list[Claimed]] | None:
+    """Take the next fresh messages of a campaign for this trunk, all by one lease; None where there is none for it.
+
+    As `claim` otherwise.
+    """
+    if place.campaign_id is None or not _offers_fresh(place, better):
+        return None
+    read_by_index(session)
+    rows = next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))
+    claimed, held_back = _sort_out(place, rows, room)
+    last = max([message.id for message in claimed[-1:]] + held_back[-1:], default=0)
+    if not last:
+        return None
+    leased = Leased(place.campaign_id, rows[0].id, last)
+    begin(session, leased, trunk_id, daemon_id, now)
+    _hold_back(session, held_back, now)
+    return leased, claimed
+
+
+def _offers_fresh(place: Source, better: Collection[int]) -> bool:
+    """Whether what is fresh in that campaign may be this trunk's. It has no route."""
+    return place.named or not better
+
+
+def _sort_out(place: Source, rows: Iterable[Any], room: float) -> tuple[list[Claimed], list[int]]:
+    """What of the rows there is room for, and what on the way there must not go."""
+    claimed: list[Claimed] = []
+    held_back: list[int] = []
+    text, sender_id, queue = place.text, place.sender_id, place.campaign_id is None
+    for message_id, number, own_text, own_sender_id, segments, urgency, out, *_ in rows:
+        if out:
+            held_back.append(message_id)
+            continue
+        whole = text if own_text is None else own_text
+        claimed.append(Claimed(message_id, number, whole, own_sender_id or sender_id, segments, queue, urgency))
+        room -= segments
+        if room < 1:
+            break
+    return claimed, held_back
+
+
+def _hold_back(session: Session, message_ids: Sequence[int], now: float) -> None:
+    barred = [{"id": message_id, "settled_at": now, "reason": OPTED_OUT} for message_id in message_ids]
+    step_each(session, MessageState.EXCLUDED, barred)
 
 
 def has_work(
@@ -138,12 +188,17 @@ def has_work(
     """Whether a claim would find something."""
     connection, nulls = session.connection(), orders_by_null(session)
     read_by_index(session)
-    return any(
-        connection.execute(statement, {"now": now, "campaign": place.campaign_id, "only": only, "most": 1}).first()
-        is not None
-        for place in places
-        for statement in _waiting(trunk_id, place.kind, frozenset(better), _key(routes), only is not None, False, nulls)
-    )
+    for place in places:
+        given = {"now": now, "campaign": place.campaign_id, "only": only, "most": 1}
+        for statement in _waiting(
+            trunk_id, place.kind, frozenset(better), _key(routes), only is not None, False, nulls
+        ):
+            if connection.execute(statement, given).first() is not None:
+                return True
+        fresh = only is None and place.campaign_id is not None and _offers_fresh(place, better)
+        if fresh and has_fresh(session, cast(int, place.campaign_id)):
+            return True
+    return False
 
 
 def _key(routes: Mapping[int, Turn]) -> tuple[tuple[int, Turn], ...]:

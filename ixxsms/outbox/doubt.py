@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ixxsms.errors import BadInput
 from ixxsms.models import Message, OptOut, Segment
 from ixxsms.outbox.failover import NO_REMOTE_IDS, forget_segments
+from ixxsms.outbox.leases import covered_numbers
 from ixxsms.outbox.outcomes import remote_key
 from ixxsms.outbox.queue import may_go
 from ixxsms.outbox.routing import reroute
@@ -148,7 +149,7 @@ def on_their_way(session: Session, trunk_id: int, numbers: Collection[str]) -> s
             Message.daemon_id.is_not(None), Message.via_trunk_id == trunk_id, Message.number.in_(numbers)
         )
     )
-    return set(rows)
+    return set(rows) | covered_numbers(session, trunk_id, numbers)
 
 
 def identify(

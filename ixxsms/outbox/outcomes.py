@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import Guard, read_by_index, update_each
+from ixxsms.bulk import one_of, read_by_index, update_columns, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
+from ixxsms.outbox.leases import FRESH, IS_FRESH, spell_out_of, spell_out_orphans, spell_out_some
 from ixxsms.outbox.queue import NOW, may_go
-from ixxsms.outbox.steps import MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by
+from ixxsms.outbox.steps import MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by, words
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
-from ixxsms.states import MessageState
+from ixxsms.states import MessageState, sources
 
 #: The wait before a new round doubles each time; none is longer than this, in seconds.
 LONGEST_WAIT = 3600.0
@@ -26,6 +27,19 @@ MOST_RETRIES = 3
 
 #: With the setting resend_in_doubt a message is sent so often at most: an SMSC that never answers is not fed for ever.
 MOST_RESENDS = 5
+
+_ACCEPTED = (
+    ("state", f"'{MessageState.ACCEPTED}'"),
+    # A claim counts the attempt, a lease does not. It must not depend on what is set here: in a join MariaDB promises
+    # no order.
+    ("attempts", f"messages.attempts + CASE WHEN messages.not_before = {FRESH!r} THEN 1 ELSE 0 END"),
+    ("daemon_id", "NULL"),
+    ("doubt_number", "NULL"),
+    ("settled_at", "NULL"),
+    ("code", "''"),
+    ("reason", "''"),
+)
+_MAY_BE_ACCEPTED = f"{one_of('messages.state', words(sources(MessageState.ACCEPTED)))} OR ({IS_FRESH})"
 
 _Outcome = TypeVar("_Outcome", Deferred, InDoubt)
 
@@ -50,17 +64,21 @@ def record(
     resend_in_doubt: bool = False,
     cdr_due: bool = False,
     daemon_id: int | None = None,
+    since: Mapping[int, float] | None = None,
 ) -> None:
     """Write down the outcomes among what was heard. `others`: the other trunks that may take a message now, for what is
     passed on. `routes`: how this trunk stands on its routes, for what has one; None: `others` are for every message.
 
     `cdr_due`: what is accepted is to have a call record. `daemon_id`: who held the messages; what somebody else has
-    claimed since is not taken from him.
+    claimed since is not taken from him. `since`: when the messages were claimed.
 
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
     read_by_index(session)
-    _record_accepted(session, heard.of(Accepted), now, cdr_due)
+    _record_accepted(session, trunk_id, heard.of(Accepted), now, cdr_due, since)
+    others_heard: list[Outcome] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
+    if daemon_id is not None:
+        spell_out_some(session, [o.message_id for o in others_heard], trunk_id, daemon_id, since, now)
     _record_refused(session, heard.of(Refused), now)
     deferred = _held(session, trunk_id, daemon_id, heard.of(Deferred))
     _record_deferred(session, trunk_id, deferred, now, retry, others, routes)
@@ -84,15 +102,31 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
     return [o for o in outcomes if o.message_id in held]
 
 
-def _record_accepted(session: Session, outcomes: list[Accepted], now: float, cdr_due: bool) -> None:
-    step_each(
+def _record_accepted(
+    session: Session,
+    trunk_id: int | None,
+    outcomes: list[Accepted],
+    now: float,
+    cdr_due: bool,
+    since: Mapping[int, float] | None = None,
+) -> None:
+    """`trunk_id`, `since`: through which trunk, and since when, what the trunk has on a lease."""
+    ids = [o.message_id for o in outcomes]
+    remote_ids = [(o.remote_ids[0][:65] or None) if o.remote_ids else None for o in outcomes]
+    columns: dict[str, Sequence[Any]] = {
+        "submitted_at": [since.get(message_id, now) for message_id in ids] if since else [now] * len(ids),
+        "remote_id": remote_ids,
+        "remote_key": [(remote_id_key(remote_id) or None) if remote_id else None for remote_id in remote_ids],
+        "id": ids,
+    }
+    update_columns(
         session,
-        MessageState.ACCEPTED,
-        [{"id": o.message_id, "accepted_at": now, **_remote(o.remote_ids)} for o in outcomes],
-        ("settled_at", "NULL"),
-        ("code", "''"),
-        ("reason", "''"),
-        ("cdr_due", "TRUE" if cdr_due else "FALSE"),
+        TABLE,
+        columns,
+        same={"via_trunk_id": trunk_id, "accepted_at": now, "cdr_due": cdr_due},
+        unless_set=("submitted_at", "via_trunk_id"),
+        fixed=_ACCEPTED,
+        guard=_MAY_BE_ACCEPTED,
     )
     _keep_segments(session, outcomes)
 
@@ -230,7 +264,7 @@ def tell_why(session: Session, reasons: Mapping[int, str]) -> None:
     """Say of messages that wait for more receipts how they stand."""
     waiting = (str(MessageState.ACCEPTED), str(MessageState.IN_DOUBT))
     rows = [{"id": message_id, "reason": reason[:255]} for message_id, reason in reasons.items()]
-    update_each(session, TABLE, rows, guard=Guard("state", waiting))
+    update_each(session, TABLE, rows, guard=one_of("messages.state", waiting))
 
 
 def settle_dead(
@@ -248,13 +282,14 @@ def settle_dead(
     Except for what is known, by (trunk, message): what was answered is recorded, and what has not left is queued again.
     Returns how many messages are in doubt.
     """
+    spell_out_of(session, daemon_ids, trunk_id)
     held = select(Message.via_trunk_id, Message.id).where(Message.daemon_id.in_(daemon_ids))
     if trunk_id is not None:
         held = held.where(Message.via_trunk_id == trunk_id)
     of_each = [(key[1], (known or {}).get((key[0] or 0, key[1]))) for key in session.execute(held)]
     heard = Heard(outcome for _, outcome in of_each if outcome)
     _unclaim(session, [o.message_id for o in heard.of(Deferred)])
-    _record_accepted(session, heard.of(Accepted), now, cdr_due)
+    _record_accepted(session, trunk_id, heard.of(Accepted), now, cdr_due)
     _record_refused(session, heard.of(Refused), now)
     doubtful = [InDoubt(message_id, "the daemon ended before the answer") for message_id, o in of_each if o is None]
     _record_in_doubt(session, doubtful, now, resend_in_doubt)
@@ -263,13 +298,17 @@ def settle_dead(
 
 def settle_orphans(session: Session, now: float, resend_in_doubt: bool) -> None:
     """Messages that a daemon claimed after it was taken for dead and forgotten, and then ended without a word."""
+    spell_out_orphans(session)
     held = select(Message.id).where(Message.daemon_id.is_not(None), Message.daemon_id.not_in(select(Daemon.id)))
     outcomes = [InDoubt(message_id, "the daemon ended before the answer") for message_id in session.scalars(held)]
     _record_in_doubt(session, outcomes, now, resend_in_doubt)
 
 
-def unclaim(session: Session, trunk_id: int, daemon_id: int, message_ids: Sequence[int]) -> None:
+def unclaim(session: Session, trunk_id: int, daemon_id: int, message_ids: Sequence[int], now: float) -> None:
     """Queue again what was claimed and not handed over, unless somebody else has settled it meanwhile."""
+    if not message_ids:
+        return
+    spell_out_some(session, message_ids, trunk_id, daemon_id, None, now)
     held = _held(session, trunk_id, daemon_id, [Deferred(message_id, "") for message_id in message_ids])
     _unclaim(session, [o.message_id for o in held])
 
@@ -282,6 +321,7 @@ def _unclaim(session: Session, message_ids: Sequence[int]) -> None:
 
 def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[int]) -> None:
     """Queue again what this living daemon claimed for the trunk but never got: a commit failed on its way back."""
+    spell_out_of(session, [daemon_id], trunk_id)
     held = session.scalars(select(Message.id).where(Message.daemon_id == daemon_id, Message.via_trunk_id == trunk_id))
     lost = [{"id": message_id} for message_id in held if message_id not in owed]
     step_each(session, MessageState.QUEUED, lost, only_from=SUBMITTED)

@@ -14,6 +14,7 @@ from ixxsms.errors import BadInput
 from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
+from ixxsms.outbox.leases import hold
 from ixxsms.outbox.routing import give_routes
 from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE, chunks
 from ixxsms.outbox.tallies import forget
@@ -125,6 +126,7 @@ def check_text(text: str, max_segments: int) -> str:
 def exclude(session: Session, list_id: int, number: str, now: float) -> int:
     """A member was excluded from its list: what is still queued for it must not go. Returns how many messages."""
     campaigns = session.scalars(select(Campaign.id).where(Campaign.list_id == list_id)).all()
+    hold(session, campaigns)
     excluded = 0
     for ids in _found(session, QUEUED, Message.campaign_id.in_(campaigns), Message.number == number):
         change = update(Message).where(QUEUED, Message.id.in_(ids))
@@ -137,6 +139,9 @@ def exclude(session: Session, list_id: int, number: str, now: float) -> int:
 
 def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
     """Take a message back. False where it has been claimed or settled already."""
+    campaign_id = session.scalar(select(Message.campaign_id).where(Message.id == message_id))
+    if campaign_id is not None:
+        hold(session, [campaign_id])
     changed = session.execute(
         update(Message)
         .where(QUEUED, Message.id == message_id)

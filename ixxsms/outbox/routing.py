@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from ixxsms.models import Campaign, Message, Route, RoutePrefix
 from ixxsms.numbering import MAX_DIGITS, digits
+from ixxsms.outbox.leases import FRESH, hold
 from ixxsms.outbox.steps import QUEUED
-from ixxsms.states import MessageState
+from ixxsms.states import CampaignState, MessageState
 
 
 class OnPrefix(NamedTuple):
@@ -82,6 +83,9 @@ def reroute(session: Session, only: Collection[int] | None = None) -> int:
 
     `only`: these messages, which had left and are to be queued again.
     """
+    if only is None:
+        open_ones = [str(state) for state in (CampaignState.PAUSED, CampaignState.RUNNING)]
+        hold(session, session.scalars(select(Campaign.id).where(Campaign.state.in_(open_ones))).all())
     wanted = route_of(session, Message.number)
     submitted = Message.state == str(MessageState.SUBMITTED)  # it may be deferred, and queued again
     concerned = or_(QUEUED, submitted) if only is None else Message.id.in_(only)
@@ -92,6 +96,11 @@ def reroute(session: Session, only: Collection[int] | None = None) -> int:
         .where(or_(Message.campaign_id.is_(None), Message.campaign_id.not_in(bound)))
         .where(Message.route_id != wanted)
         .values(route_id=wanted),
+        execution_options={"synchronize_session": False},
+    )
+    # What has a route is not fresh any more: each trunk of the route takes its share.
+    session.execute(
+        update(Message).where(QUEUED, Message.not_before == FRESH, Message.route_id != 0).values(not_before=0.0),
         execution_options={"synchronize_session": False},
     )
     return int(changed.rowcount)  # type: ignore[attr-defined]

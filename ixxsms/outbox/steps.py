@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import ColumnElement, Table, literal_column
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import Guard, update_each
+from ixxsms.bulk import one_of, update_each
 from ixxsms.models import Message
 from ixxsms.states import MessageState, sources
 
@@ -51,8 +51,8 @@ def step_each(
 
 
 @cache
-def _guard(target: MessageState, only_from: frozenset[MessageState]) -> Guard:
-    return Guard("state", tuple(words((only_from or sources(target)) & sources(target))))
+def _guard(target: MessageState, only_from: frozenset[MessageState]) -> str:
+    return one_of("messages.state", words((only_from or sources(target)) & sources(target)))
 
 
 def words(states: Iterable[MessageState]) -> list[str]:

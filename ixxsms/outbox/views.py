@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.models import Message
+from ixxsms.models import Lease, Message
 from ixxsms.states import MessageState
 
 #: So many messages are a page, of which each state's index is asked.
@@ -25,6 +25,9 @@ def get(session: Session, message_id: int) -> Message:
 
 def holds(session: Session, daemon_id: int) -> bool:
     """Whether a daemon has submitted a message whose outcome is not recorded yet."""
+    leased = session.scalar(select(Lease.first_id).where(Lease.daemon_id == daemon_id).limit(1))
+    if leased is not None:
+        return True
     return session.scalar(select(Message.id).where(Message.daemon_id == daemon_id).limit(1)) is not None
 
 

@@ -144,3 +144,20 @@ def test_a_newer_schema_than_the_programs_is_refused_with_one_sentence(released,
         assert "\n" not in str(caught.value)
     with released.read() as session:
         assert session.scalar(select(Message.id).limit(1)) is not None
+
+
+def test_a_campaign_of_the_first_schema_goes_on_after_the_upgrade(released):
+    """What it had queued before there were leases is claimed row by row."""
+    with released.engine.begin() as connection:
+        connection.execute(text("DROP TABLE leases"))
+        for column in ("leased_to", "fresh_to"):
+            connection.execute(text(f"ALTER TABLE campaigns DROP COLUMN {column}"))
+        connection.execute(text("UPDATE messages SET not_before = 0"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert schema.upgrade(released)
+    schema.check(released)
+    with released.write() as session:
+        place = outbox.Source(session.scalar(select(Message.campaign_id)), "x")
+        assert outbox.lease(session, 1, 1, place, room=99, better=(), now=2.0) is None
+        assert outbox.has_work(session, 1, [place], better=(), now=2.0)
+        assert len(outbox.claim(session, 1, 1, [place], room=99, better=(), now=2.0)) == 3
