@@ -65,16 +65,18 @@ class Frames:
         at, size = 0, len(data)
         self._rest = b""
         while size - at >= 4:
-            if size - at >= HEADER_LENGTH:
-                length, command, status, sequence = HEADER.unpack_from(data, at)
-            else:
-                length = int.from_bytes(data[at : at + 4], "big")
+            length = int.from_bytes(data[at : at + 4], "big")
             if not HEADER_LENGTH <= length <= MAX_LENGTH:
                 raise ProtocolError(f"The other side sent a PDU of {length} octets, which is no SMPP.")
             if size - at < length:
                 break
-            yield command, status, sequence, data[at + HEADER_LENGTH : at + length]
-            at += length
+            # Answers come many at once, and most are as long as the one before: such a run is taken apart in one go.
+            layout, run = f">LLLL{length - HEADER_LENGTH}s", memoryview(data)[at : size - (size - at) % length]
+            for its_length, command, status, sequence, body in struct.iter_unpack(layout, run):
+                if its_length != length:
+                    break
+                yield command, status, sequence, body
+                at += length
         self._rest = data[at:]
 
 
@@ -141,9 +143,10 @@ def parse_tlvs(body: bytes, at: int) -> dict[int, bytes]:
 
 def parse_id(body: bytes) -> str:
     """The message_id that begins a submit_sm_resp (section 4.4.2): 64 printable characters at most, else none."""
-    end = body.find(0)
-    octets = body if end < 0 else body[:end]
-    message_id = octets[:64].decode("latin-1").strip()
+    octets = body.rstrip(b"\0")
+    if octets.isalnum():  # as most are
+        return octets[:64].decode()
+    message_id = octets.partition(b"\0")[0][:64].decode("latin-1").strip()
     return message_id if message_id.isprintable() else "".join(filter(str.isprintable, message_id))
 
 
