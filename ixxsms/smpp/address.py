@@ -36,12 +36,15 @@ class Plan:
     def source(self, sender_id: str) -> bytes:
         """source_addr_ton, source_addr_npi and source_addr as they stand in a PDU. Raises BadInput."""
         ton_npi, octets = source(sender_id)
-        return _field(ton_npi, octets, self.source_ton, self.source_npi)
+        return _types(ton_npi, self.source_ton, self.source_npi) + octets + b"\0"
 
     def destination(self, number: str, national: bool = False) -> bytes:
         """dest_addr_ton, dest_addr_npi and destination_addr as they stand in a PDU. Raises BadInput."""
-        ton_npi, octets = destination(number, national)
-        return _field(ton_npi, octets, self.dest_ton, self.dest_npi)
+        return self.destination_types(national) + digits(number) + b"\0"
+
+    def destination_types(self, national: bool = False) -> bytes:
+        """dest_addr_ton and dest_addr_npi, which are the same for many numbers."""
+        return _types(UNKNOWN if national else INTERNATIONAL, self.dest_ton, self.dest_npi)
 
 
 def source(sender_id: str) -> tuple[tuple[int, int], bytes]:
@@ -60,14 +63,13 @@ def source(sender_id: str) -> tuple[tuple[int, int], bytes]:
     return ALPHANUMERIC, sender_id.encode()
 
 
-def destination(number: str, national: bool = False) -> tuple[tuple[int, int], bytes]:
-    """((TON, NPI), address) of a recipient, given as digits. Raises BadInput."""
-    digits = number.removeprefix("+")
-    if not _DIGITS.fullmatch(digits) or len(digits) > MAX_OCTETS:
+def digits(number: str) -> bytes:
+    """The address of a recipient. Raises BadInput."""
+    plain = number.removeprefix("+")
+    if not (plain.isdecimal() and plain.isascii() and len(plain) <= MAX_OCTETS):
         raise BadInput(f"The number {number[:30]!a} is not 1 to {MAX_OCTETS} digits.")
-    return (UNKNOWN if national else INTERNATIONAL), digits.encode()
+    return plain.encode()
 
 
-def _field(ton_npi: tuple[int, int], octets: bytes, ton: int | None, npi: int | None) -> bytes:
-    values = (ton_npi[0] if ton is None else ton, ton_npi[1] if npi is None else npi)
-    return bytes(values) + octets + b"\0"
+def _types(ton_npi: tuple[int, int], ton: int | None, npi: int | None) -> bytes:
+    return bytes((ton_npi[0] if ton is None else ton, ton_npi[1] if npi is None else npi))

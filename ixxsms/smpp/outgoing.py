@@ -15,8 +15,8 @@ from smpplib import consts
 from ixxsms.errors import BadInput
 from ixxsms.events import Accepted, Deferred, Event, InDoubt, Noted, Refused, Submission, Warned
 from ixxsms.smpp import pdu
-from ixxsms.smpp.address import Plan
-from ixxsms.smpp.coding import Coding, Template
+from ixxsms.smpp.address import Plan, digits
+from ixxsms.smpp.coding import Coding
 from ixxsms.smpp.status import Class, Status, label, look_up
 from ixxsms.smpp.throttle import Throttle
 from ixxsms.smpp.window import Window
@@ -29,25 +29,23 @@ _NONE: frozenset[int] = frozenset()
 
 
 class _Message:
-    """A message that owes its outcome. `open`: segments whose answer is still to come, written or not."""
+    """A message that owes its outcome and has something to remember until then.
+
+    `open`: segments whose answer is still to come, written or not. `timed`: it was made with a validity period.
+    """
 
     __slots__ = (
-        "begun", "cleared", "destination", "doubt", "failed", "failure", "head", "ids", "message_id", "open", "order",
-        "pieces", "reference", "taken", "text",
+        "begun", "bodies", "cleared", "doubt", "failed", "failure", "ids", "message_id", "open", "order", "submission",
+        "taken", "timed",
     )  # fmt: skip
 
-    def __init__(
-        self, message_id: int, order: int, head: bytes, destination: bytes, text: str | None, template: Template
-    ) -> None:
-        self.message_id = message_id
+    def __init__(self, submission: Submission, order: int, bodies: list[bytes], timed: bool = False) -> None:
+        self.message_id = submission.message_id
+        self.submission = submission
         self.order = order
-        self.head = head
-        self.destination = destination
-        self.text = text  # of one that has a validity period, to be made again without
-        self.pieces, octets = template
-        # Of the message's own number: senders that begin anew, or share the work, must not repeat one another's.
-        self.reference = (message_id % 256**octets).to_bytes(octets, "big") if octets else b""
-        self.open = len(self.pieces)
+        self.bodies = bodies
+        self.timed = timed
+        self.open = len(bodies)
         self.ids = [""] * self.open
         self.taken = 0
         self.cleared: frozenset[int] = _NONE  # segments that went again without their validity period
@@ -57,10 +55,19 @@ class _Message:
         self.doubt = ""
 
 
-#: a segment that waits for its turn
-_Piece = tuple[_Message, int]
-#: a segment in flight: message, index, when it was put into the window, where its last octet stands in the stream
-_Flight = tuple[_Message, int, float, int]
+#: as in coding.Template
+_Pieces = tuple[tuple[bytes, bytes], ...]
+#: A segment that waits for its turn: the order of its message, which segment, the message, the body of the submit_sm.
+#: Of a message with one segment and no validity period there is nothing to remember until it is answered, so that it is
+#: the Submission itself; the bodies of any other are in the _Message.
+_Piece = tuple[int, int, Submission | _Message, bytes]
+#: a segment in flight: when it is overdue, since when it is in the window, where its last octet stands in the stream
+_Flight = tuple[float, float, int, _Piece]
+
+
+def _message_of(piece: _Piece) -> _Message:
+    order, _, message, body = piece
+    return message if isinstance(message, _Message) else _Message(message, order, [body])
 
 
 class Outgoing:
@@ -84,10 +91,10 @@ class Outgoing:
         self._coding = coding or Coding()
         self._validity = self._coding.validity
         # Campaigns send one text to many.
-        self._template = lru_cache(maxsize=512)(self._coding.template)
+        self._template = lru_cache(maxsize=512)(self._make_template)
+        self._head = lru_cache(maxsize=1000)(self._make_head)
         self._plan = plan or Plan()
         self._errors = errors or {}
-        self._heads: dict[str, bytes] = {}
         self._flights: Window[_Flight] = Window()
         self._pending: deque[_Piece] = deque()
         self._again: list[_Piece] = []
@@ -121,30 +128,44 @@ class Outgoing:
 
     def submit(self, batch: Sequence[Submission], at: float = 0.0) -> None:
         """Queue messages. One that can never be put into a PDU is refused. `at`: the Unix time, for validities."""
-        validity = (self._validity.period(at),) if self._validity else ()
-        for submission in batch:
-            self.owed += 1
-            self._order += 1
+        period = self._validity.period(at) if self._validity else b""
+        template, pending = self._template, self._pending
+        first = self._order + 1
+        self._order += len(batch)
+        self.owed += len(batch)
+        for order, submission in enumerate(batch, first):
             try:
-                head = self._heads.get(submission.sender_id) or self._head(submission.sender_id)
-                destination = self._plan.destination(submission.destination, submission.national)
-                template = self._template(submission.text, *validity)
+                number = digits(submission.destination)
+                head, pieces, _ = template(submission.sender_id, submission.national, submission.text, period)
             except BadInput as error:
                 self._outcome(Refused(submission.message_id, str(error)))
                 continue
-            text = submission.text if validity else None
-            message = _Message(submission.message_id, self._order, head, destination, text, template)
-            if message.open == 1:
-                self._pending.append((message, 0))
+            if len(pieces) == 1 and not period:
+                pending.append((order, 0, submission, head + number + pieces[0][0]))
             else:
-                self._pending.extend((message, index) for index in range(message.open))
+                message = _Message(submission, order, self._bodies(submission, period), bool(period))
+                pending.extend((order, index, message, b"") for index in range(message.open))
 
-    def _head(self, sender_id: str) -> bytes:
-        if len(self._heads) >= 1000:
-            self._heads.clear()
-        head = pdu.submit_head(self._coding.service_type, self._plan.source(sender_id))
-        self._heads[sender_id] = head
-        return head
+    def _bodies(self, submission: Submission, period: bytes) -> list[bytes]:
+        """The bodies of its submit_sm."""
+        head, pieces, octets = self._template(submission.sender_id, submission.national, submission.text, period)
+        head += digits(submission.destination)
+        # Of the message's own number: senders that begin anew, or share the work, must not repeat one another's.
+        reference = (submission.message_id % 256**octets).to_bytes(octets, "big")
+        return [head + before + reference + after for before, after in pieces]
+
+    def _make_template(self, sender_id: str, national: bool, text: str, period: bytes) -> tuple[bytes, _Pieces, int]:
+        """What stands before the digits of the number, and the pieces and the reference of a coding.Template for what
+        comes after them. What needs no reference is in the first half of its piece.
+        """
+        head = self._head(sender_id) + self._plan.destination_types(national)
+        pieces, reference = self._coding.template(text, period)
+        if not reference:
+            return head, tuple((b"\0" + before + after, b"") for before, after in pieces), 0
+        return head, tuple((b"\0" + before, after) for before, after in pieces), reference
+
+    def _make_head(self, sender_id: str) -> bytes:
+        return pdu.submit_head(self._coding.service_type, self._plan.source(sender_id))
 
     def pump(self, now: float, out: bytearray, flushed: int) -> None:
         """Put what the window has room for into `out`, before which `flushed` octets have left."""
@@ -161,41 +182,50 @@ class Outgoing:
         pending = self._pending
         if not pending or room < 1:
             return
-        deadline, end, made = now + self._timeout, flushed + len(out), []
-        while pending and room >= 1:
-            message, index = pending.popleft()
-            before, after = message.pieces[index]
-            sequence = self.next_sequence()
-            octets = pdu.submit_sm(sequence, message.head, message.destination, before + message.reference + after)
+        deadline, end, sequence, made = now + self._timeout, flushed + len(out), self._sequence, []
+        flights: dict[int, _Flight] = {}
+        for _ in range(min(len(pending), int(room))):
+            piece = pending.popleft()
+            _, index, message, body = piece
+            if isinstance(message, _Message):
+                message.begun = True
+                body = message.bodies[index]
+            sequence = sequence % pdu.MAX_SEQUENCE + 1
+            octets = pdu.submit_sm(sequence, body)
             end += len(octets)
-            self._flights.register(sequence, deadline, (message, index, now, end))
-            message.begun = True
+            flights[sequence] = (deadline, now, end, piece)
             made.append(octets)
-            room -= 1
+        self._sequence = sequence
+        self._flights.register(flights)
         out += b"".join(made)
         if throttle.limited:
             throttle.spend(len(made))
 
-    def answered(self, sequence: int, status: int, body: bytes, now: float) -> bool:
-        """A submit_sm_resp or a generic_nack came. False if it answers nothing that is in flight."""
+    def answered(self, sequence: int, status: int, body: bytes, now: float) -> None:
+        """A submit_sm_resp or a generic_nack came."""
         flight = self._flights.complete(sequence)
         if flight is None:
-            return False
-        message, index, since, _ = flight
+            return
+        _, since, _, piece = flight
+        _, index, message, _ = piece
         self._limit = self._size
         if status == 0:
-            message.ids[index] = pdu.parse_id(body)
-            message.taken += 1
             self._misfits = 0
             self._throttle.taken += 1
             if self._throttle.limited:
                 self._throttle.accepted(since)
-        elif not self._failed(message, index, look_up(status, self._errors), since, now):
-            return True
+            if not isinstance(message, _Message):
+                self._outcome(Accepted(message.message_id, (pdu.parse_id(body),)))
+                return
+            message.ids[index] = pdu.parse_id(body)
+            message.taken += 1
+        else:
+            message = _message_of(piece)
+            if not self._failed(message, index, look_up(status, self._errors), since, now):
+                return
         message.open -= 1
         if not message.open:
             self._settle(message)
-        return True
 
     def _failed(self, message: _Message, index: int, status: Status, since: float, now: float) -> bool:
         """Note a refusal. False if the segment goes again, so that its answer is still to come."""
@@ -210,8 +240,8 @@ class Outgoing:
             self._throttle.refused(since, now)
             if not message.failure and not message.doubt:
                 self._note(status)
-                message.begun = len(message.pieces) > 1
-                self._again.append((message, index))
+                message.begun = len(message.bodies) > 1
+                self._again.append((message.order, index, message, b""))
                 return False
         if status.klass in (Class.STOP, Class.REBIND) and self.trouble is None:
             self.trouble = status
@@ -224,15 +254,15 @@ class Outgoing:
 
     def _clear_validity(self, message: _Message, index: int, status: Status) -> bool:
         """Send a segment once more without its validity period, and all that follow too: the SMSC wants none."""
-        if message.text is None or message.failure or message.doubt or index in message.cleared:
+        if not message.timed or message.failure or message.doubt or index in message.cleared:
             return False
         if self._validity is not None:
             self._validity = None
             self.events.append(Warned(f"the SMSC refuses the validity period, so messages go without one: {status}"))
-        message.pieces = self._template(message.text).pieces
+        message.bodies = self._bodies(message.submission, b"")
         message.cleared = message.cleared | {index}
-        message.begun = len(message.pieces) > 1
-        self._again.append((message, index))
+        message.begun = len(message.bodies) > 1
+        self._again.append((message.order, index, message, b""))
         return True
 
     def _note(self, status: Status) -> None:
@@ -240,23 +270,23 @@ class Outgoing:
 
     def _requeue(self) -> None:
         """What goes again goes first, in its old order."""
-        self._again.sort(key=lambda piece: (piece[0].order, piece[1]))
+        self._again.sort(key=lambda piece: piece[:2])
         self._pending.extendleft(reversed(self._again))
         self._again.clear()
 
     def _drop_rest(self, message: _Message) -> None:
         """Take the segments that wait out of the queues: the message will not be whole."""
-        if len(message.pieces) == 1:
+        if len(message.bodies) == 1:
             return
         before = len(self._pending) + len(self._again)
-        self._pending = deque(piece for piece in self._pending if piece[0] is not message)
-        self._again = [piece for piece in self._again if piece[0] is not message]
+        self._pending = deque(piece for piece in self._pending if piece[2] is not message)
+        self._again = [piece for piece in self._again if piece[2] is not message]
         message.open -= before - len(self._pending) - len(self._again)
 
     def expire(self, now: float) -> None:
         """What is unanswered for too long is in doubt, and then one segment at a time goes until an answer comes."""
-        for message, _, _, _ in self._flights.expire(now):
-            self._limit = 1
+        for _, _, _, piece in self._flights.expire(now):
+            self._limit, message = 1, _message_of(piece)
             message.doubt = f"The SMSC did not answer within {self._timeout:g} seconds."
             self._drop_rest(message)
             message.open -= 1
@@ -268,9 +298,10 @@ class Outgoing:
         keep: deque[_Piece] = deque()
         waiting = [*self._again, *self._pending]
         self._again = []
-        for message, index in waiting:
-            if message.begun:
-                keep.append((message, index))
+        for piece in waiting:
+            _, index, message, _ = piece
+            if isinstance(message, _Message) and message.begun:
+                keep.append(piece)
             elif index == 0:
                 self._outcome(Deferred(message.message_id, reason, elsewhere=True, counted=False))
         self._pending = keep
@@ -278,11 +309,11 @@ class Outgoing:
     def lost(self, written: int, reason: str) -> None:
         """The link is gone; `written` octets of the stream had left. Settle everything."""
         messages: dict[int, _Message] = {}
-        for message, _, _, end in self._flights.drain():
-            messages[message.order] = message
+        for _, _, end, piece in self._flights.drain():
+            message = messages[piece[0]] = _message_of(piece)
             if end <= written:
                 message.doubt = message.doubt or reason
-        messages.update((message.order, message) for message, _ in (*self._again, *self._pending))
+        messages.update((piece[0], _message_of(piece)) for piece in (*self._again, *self._pending))
         self._pending.clear()
         self._again.clear()
         for message in sorted(messages.values(), key=lambda message: message.order):
@@ -292,7 +323,7 @@ class Outgoing:
         self.trouble, self._limit = None, self._size
 
     def _settle(self, message: _Message, lost: str = "") -> None:
-        failure, count = message.failure, len(message.pieces)
+        failure, count = message.failure, len(message.bodies)
         if message.doubt:
             ids = tuple(message.ids) if count > 1 else ()
             if failure is not None:
@@ -308,7 +339,7 @@ class Outgoing:
 
     def _refusal(self, message: _Message, status: Status) -> Refused | Deferred:
         code, reason, klass = label(status.code), str(status), status.klass
-        count = len(message.pieces)
+        count = len(message.bodies)
         if count > 1:
             reason = f"segment {message.failed + 1} of {count} refused: {reason}"
         if klass is Class.PERMANENT or message.taken:

@@ -184,12 +184,11 @@ def tlv(tag: int, value: bytes) -> bytes:
     return struct.pack(">HH", tag, len(value)) + value
 
 
-def submit_sm(sequence: int, head: bytes, destination: bytes, rest: bytes) -> bytes:
+def submit_sm(sequence: int, body: bytes) -> bytes:
     """The packed submit_sm (section 4.4.1).
 
-    `head` as submit_head makes it, `destination` as address.Plan gives it, `rest`: submit_tail, short_message, TLVs.
+    `body`: submit_head, the destination as address.Plan gives it, submit_tail, short_message, TLVs.
     """
-    body = head + destination + rest
     return HEADER.pack(HEADER_LENGTH + len(body), SUBMIT_SM, 0, sequence) + body
 
 

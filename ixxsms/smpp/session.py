@@ -179,7 +179,7 @@ class Session:
     def submit(self, batch: Sequence[Submission], now: float, at: float = 0.0) -> None:
         """Take messages; each gets its outcome, at the latest when the link is lost. `at`: the same in Unix time."""
         self._outgoing.submit(batch, at)
-        if self.state is not State.BOUND or self._leaving or self._settings.bind == "rx":
+        if self.state is not _BOUND or self._leaving or self._settings.bind == "rx":
             self._outgoing.drop_unbegun(self._leaving or self.why or "The trunk is not logged in.")
         self._pump(now)
 

@@ -6,32 +6,34 @@ Must never know what a request is.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+#: A request is a tuple, and its first item is its deadline.
+T = TypeVar("T", bound=tuple[float, *tuple[Any, ...]])
 
 
 class Window(Generic[T]):
     """Deadlines must not decrease from one `register` to the next: then the first in is the first to be overdue."""
 
     def __init__(self) -> None:
-        self._requests: dict[int, tuple[float, T]] = {}
+        self._requests: dict[int, T] = {}
 
     def __len__(self) -> int:
         return len(self._requests)
 
-    def register(self, sequence: int, deadline: float, request: T) -> None:
-        self._requests[sequence] = (deadline, request)
+    def register(self, requests: Mapping[int, T]) -> None:
+        """These, by their sequence numbers, are about to be written."""
+        self._requests.update(requests)
 
     def complete(self, sequence: int) -> T | None:
         """The request that this answers, which is in flight no more; None for an answer that nothing waits for."""
-        entry = self._requests.pop(sequence, None)
-        return None if entry is None else entry[1]
+        return self._requests.pop(sequence, None)
 
     def next_deadline(self) -> float:
         """When the oldest is overdue; infinity while nothing is in flight."""
-        for deadline, _ in self._requests.values():
-            return deadline
+        for request in self._requests.values():
+            return request[0]
         return float("inf")
 
     def expire(self, now: float) -> list[T]:
@@ -41,11 +43,11 @@ class Window(Generic[T]):
             sequence = next(iter(self._requests))
             if self._requests[sequence][0] > now:
                 break
-            overdue.append(self._requests.pop(sequence)[1])
+            overdue.append(self._requests.pop(sequence))
         return overdue
 
     def drain(self) -> list[T]:
         """Take out everything: the link is lost."""
-        requests = [request for _, request in self._requests.values()]
+        requests = list(self._requests.values())
         self._requests.clear()
         return requests

@@ -151,7 +151,7 @@ class Raw:
     def submit(self, *sequences: int, destination: str = "34600000001") -> None:
         head, to = pdu.submit_head(b"", Plan().source("acme")), Plan().destination(destination)
         rest = pdu.submit_tail(0, 1, 0) + pdu.short_message(b"hello")
-        self.link.sendall(b"".join(pdu.submit_sm(sequence, head, to, rest) for sequence in sequences))
+        self.link.sendall(b"".join(pdu.submit_sm(sequence, head + to + rest) for sequence in sequences))
 
     def hear(self, count: int) -> list[pdu.Frame]:
         """So many more PDUs, after the answer to the bind."""

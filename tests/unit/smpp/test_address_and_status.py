@@ -38,15 +38,15 @@ def test_a_sender_id_that_smpp_cannot_carry_is_refused(sender_id: str) -> None:
 
 
 def test_a_destination_is_international_or_national() -> None:
-    assert address.destination("34600000001") == ((1, 1), b"34600000001")
-    assert address.destination("+34600000001") == ((1, 1), b"34600000001")
-    assert address.destination("600000001", national=True) == ((0, 1), b"600000001")
+    assert Plan().destination("34600000001") == b"\x01\x0134600000001\0"
+    assert Plan().destination("+34600000001") == b"\x01\x0134600000001\0"
+    assert Plan().destination("600000001", national=True) == b"\x00\x01600000001\0"
 
 
 @pytest.mark.parametrize("number", ["", "+", "abc", "600 1", "6\0", "1" * 21, "٣٤٦٠٠٠٠٠٠"])
 def test_a_destination_is_digits_and_nothing_else(number: str) -> None:
     with pytest.raises(BadInput):
-        address.destination(number)
+        address.digits(number)
 
 
 def test_a_provider_can_insist_on_its_own_values() -> None:

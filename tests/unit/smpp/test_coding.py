@@ -26,9 +26,7 @@ def messages(template: Template, reference: int = 7) -> list[pdu.Message]:
     """The template filled in and taken apart again."""
     between = (reference % 256**template.reference).to_bytes(template.reference, "big") if template.reference else b""
     made = [
-        pdu.parse_message(
-            pdu.SUBMIT_SM, pdu.submit_sm(1, pdu.submit_head(b"", A), A, before + between + after)[pdu.HEADER_LENGTH :]
-        )
+        pdu.parse_message(pdu.SUBMIT_SM, pdu.submit_head(b"", A) + A + before + between + after)
         for before, after in template.pieces
     ]
     assert None not in made

@@ -24,7 +24,7 @@ def by_smpplib(name: str, sequence: int, **fields: object) -> bytes:
 
 def ours(sequence: int, sender: str, destination: str, esm: int, receipts: int, coding: int, data: bytes) -> bytes:
     rest = pdu.submit_tail(esm, receipts, coding) + pdu.short_message(data)
-    return pdu.submit_sm(sequence, pdu.submit_head(b"", PLAN.source(sender)), PLAN.destination(destination), rest)
+    return pdu.submit_sm(sequence, pdu.submit_head(b"", PLAN.source(sender)) + PLAN.destination(destination) + rest)
 
 
 @given(
@@ -121,7 +121,7 @@ def test_every_field_and_tlv_of_a_submit_sm_is_where_smpplib_puts_it(
     if not data:
         ours = [pdu.tlv(pdu.TLV_MESSAGE_PAYLOAD, payload)]
     rest = tail + pdu.short_message(data) + b"".join(ours)
-    made = pdu.submit_sm(7, pdu.submit_head(service_type.encode(), source), destination, rest)
+    made = pdu.submit_sm(7, pdu.submit_head(service_type.encode(), source) + destination + rest)
     assert made == expected
 
 

@@ -4,18 +4,19 @@ from ixxsms.smpp.backoff import Backoff
 from ixxsms.smpp.timers import NEVER, Due, Timers
 from ixxsms.smpp.window import Window
 
+A, B, C = (10.0, "a"), (11.0, "b"), (11.0, "c")  #: deadline, request
 
-def filled() -> Window[str]:
-    window: Window[str] = Window()
-    window.register(1, 10.0, "a")
-    window.register(2, 11.0, "b")
-    window.register(3, 11.0, "c")
+
+def filled() -> Window[tuple[float, str]]:
+    window: Window[tuple[float, str]] = Window()
+    window.register({1: A})
+    window.register({2: B, 3: C})
     return window
 
 
 def test_an_answer_completes_its_request_once() -> None:
     window = filled()
-    assert window.complete(2) == "b"
+    assert window.complete(2) == B
     assert window.complete(2) is None
     assert window.complete(99) is None
     assert len(window) == 2
@@ -24,7 +25,7 @@ def test_an_answer_completes_its_request_once() -> None:
 def test_overdue_requests_are_given_oldest_first_and_only_those() -> None:
     window = filled()
     assert window.expire(9.9) == []
-    assert window.expire(11.0) == ["a", "b", "c"]
+    assert window.expire(11.0) == [A, B, C]
     assert len(window) == 0
 
 
@@ -40,7 +41,7 @@ def test_the_next_deadline_is_the_oldest_requests() -> None:
 def test_a_loss_gives_back_everything_unanswered() -> None:
     window = filled()
     window.complete(1)
-    assert window.drain() == ["b", "c"]
+    assert window.drain() == [B, C]
     assert window.drain() == []
 
 
