@@ -328,8 +328,8 @@ class Message(Base):
             "route_id",
             "not_before",
             "id",
-            sqlite_where=sql("state = 'queued'"),
-            postgresql_where=sql("state = 'queued'"),
+            sqlite_where=sql("state = 'queued' AND not_before < 1e12"),
+            postgresql_where=sql("state = 'queued' AND not_before < 1e12"),
         ),
         # Passed on by a trunk: few rows, looked for by every trunk at every claim. SQLite takes it only with as many
         # columns as the one above, and with the very condition of the claim.

@@ -16,7 +16,7 @@ from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
 from ixxsms.outbox.leases import CLAIMED, Leased, begin, has_fresh, next_fresh
-from ixxsms.outbox.steps import QUEUED, TABLE, step_each
+from ixxsms.outbox.steps import QUEUED, TABLE, TIMED, step_each
 from ixxsms.outbox.turns import Turn, lanes, no_route, unbound, untried
 from ixxsms.states import MessageState
 
@@ -243,4 +243,4 @@ def _waiting(
 
 
 def _select(place: ColumnElement[bool], condition: ColumnElement[bool]) -> Select[Any]:
-    return select(*_COLUMNS).where(QUEUED, _M.not_before <= bindparam("now"), place, condition)
+    return select(*_COLUMNS).where(QUEUED, TIMED, _M.not_before <= bindparam("now"), place, condition)

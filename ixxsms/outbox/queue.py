@@ -16,7 +16,7 @@ from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
 from ixxsms.outbox.leases import hold
 from ixxsms.outbox.routing import give_routes
-from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE, chunks
+from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE, TIMED, chunks
 from ixxsms.outbox.tallies import forget
 from ixxsms.states import CampaignState, MessageState
 
@@ -166,7 +166,7 @@ def expire(session: Session, before: float, now: float) -> None:
     read_by_index(session)
     # The oldest and no further: a queue of a million would be read through each second, to find nothing.
     order = (Message.campaign_id, Message.id) if orders_by_null(session) else (Message.id,)
-    oldest = select(Message.id, Message.created_at).where(QUEUED, Message.campaign_id.is_(None)).order_by(*order)
+    oldest = select(Message.id, Message.created_at).where(QUEUED, TIMED, Message.campaign_id.is_(None)).order_by(*order)
     old = [row.id for row in session.execute(oldest.limit(_MOST_EXPIRED)) if row.created_at < before]
     left = {"state": MessageState.EXPIRED, "settled_at": now, "reason": "no trunk took it in time"}
     for ids in chunks(old):

@@ -29,6 +29,7 @@ SUBMITTED = frozenset({MessageState.SUBMITTED})
 
 # Literals, not parameters: SQLite uses a partial index only if it sees its very condition in the statement.
 QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
+TIMED: ColumnElement[bool] = Message.not_before < literal_column("1e12")  # what is fresh waits for no time
 PASSED_ON: ColumnElement[bool] = Message.tried > literal_column("''")
 
 

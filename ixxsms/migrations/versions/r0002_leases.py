@@ -25,3 +25,16 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
     )
+
+    # Fresh messages are found without the index of what is queued. MariaDB has no index of some rows only.
+    if op.get_bind().dialect.name in ("sqlite", "postgresql"):
+        queued = sa.text("state = 'queued' AND not_before < 1e12")
+        op.drop_index("ix_messages_queued", table_name="messages")
+        op.create_index(
+            "ix_messages_queued",
+            "messages",
+            ["trunk_id", "campaign_id", "state", "route_id", "not_before", "id"],
+            unique=False,
+            sqlite_where=queued,
+            postgresql_where=queued,
+        )
