@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import cast
 
 from ixxsms.asterisk.variables import Asked, caller_of, read_query, readable, set_command, set_commands
@@ -68,6 +69,7 @@ class Server:
     def __init__(self, routes: Mapping[str, Route], fallback: Route, connections: int) -> None:
         self._routes, self._fallback, self._most = routes, fallback, max(1, connections)
         self._complain_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         #: In the order in which they came; those that have told nothing yet give way to new ones.
         self.connected: dict[_Connection, None] = {}
 
@@ -104,6 +106,18 @@ class Server:
         mute.end()
         return True
 
+    def watch(self) -> None:
+        """End now and then what is overdue, as long as anything is connected: a timer for each call would cost more."""
+        if self._timer is None and self.connected:
+            self._timer = asyncio.get_running_loop().call_later(SECONDS / 4, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        now, self._timer = asyncio.get_running_loop().time(), None
+        for connection in list(self.connected):
+            if now >= connection.until:
+                connection.end()
+        self.watch()
+
     def complain(self, why: str) -> None:
         """Log that a call was turned away; once a minute, for whoever floods us must not fill the log too."""
         now = asyncio.get_running_loop().time()
@@ -128,8 +142,9 @@ class _Connection(asyncio.Protocol):
         self._received = bytearray()
         self._answer: asyncio.Future[str] | None = None
         self._call: Call | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+        #: When Asterisk must have said something; never while we are the one who is waited for.
+        self.until = inf
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,7 +153,8 @@ class _Connection(asyncio.Protocol):
             self.end()
             return
         self._server.connected[self] = None
-        self._timer = asyncio.get_running_loop().call_later(SECONDS, self.end)
+        self._expect()
+        self._server.watch()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -149,8 +165,6 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._server.connected.pop(self, None)
-        if self._timer:
-            self._timer.cancel()
         if self._call:
             self._call.hung_up = True
         if self._answer and not self._answer.done():
@@ -174,8 +188,7 @@ class _Connection(asyncio.Protocol):
                 self.end()
                 return
             self._received.clear()
-            assert self._timer
-            self._timer.cancel()
+            self.until = inf
             self._call = Call(env, self._ask)
             self.task = asyncio.get_running_loop().create_task(self._serve(self._call))
 
@@ -203,20 +216,26 @@ class _Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise Gone
         self._answer = asyncio.get_running_loop().create_future()
+        self._expect()
         self._transport.write(command + b"\n")
         try:
-            async with asyncio.timeout(SECONDS):
-                return await self._answer
-        except TimeoutError:
-            self.end()
-            raise Gone from None
+            return await self._answer
+        finally:
+            self.until = inf
+
+    def _expect(self) -> None:
+        self.until = asyncio.get_running_loop().time() + SECONDS
 
 
 def parse(told: bytes) -> dict[str, str] | None:
     """What Asterisk told of a call, by name; None where a line break in a value has made lines of its own."""
     env: dict[str, str] = {}
-    for line in told.split(b"\n"):
-        name, colon, value = readable(line).partition(":")
+    try:
+        lines = told.decode().split("\n")  # all at once, as nearly always
+    except UnicodeDecodeError:
+        lines = [readable(line) for line in told.split(b"\n")]
+    for line in lines:
+        name, colon, value = line.partition(":")
         if not colon or not name.startswith("agi_") or name in env:
             return None
         env[name] = value.removeprefix(" ")
