@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections import Counter
@@ -127,6 +128,25 @@ def test_a_campaign_and_what_the_dialplan_asks_for_are_routed_too(exchange, data
         requests.take(session, settings, plan, caller="100", number="600000009", text="hola", now=NOW)
     assert exchange.claim("c") == ["34600000009", "34600000001"]
     assert exchange.claim("d") == ["+447911123456"]
+    assert exchange.claim("a") == ["34700000001"]
+
+
+def test_what_several_calls_ask_for_together_has_each_its_own_route_trunk_and_id(
+    exchange, database, database_url, plan
+):
+    exchange.route("operator", "c", "34600")
+    numbers = ("700000001", "600000001", "600000002", "600000003")
+    asks = [requests.Ask("100", number, f"to {number}", asked_id=f"my {number}") for number in numbers]
+    asks[2] = dataclasses.replace(asks[2], trunk="d", asked_id=None, sender_id="ACME")
+    with database.write() as session:
+        replies = requests.take_all(session, with_database(database_url), plan, asks, NOW)
+    with database.read() as session:
+        rows = [outbox.get(session, reply.id) for reply in replies]
+    assert [(row.number, row.text) for row in rows] == [(f"34{ask.number}", ask.text) for ask in asks]
+    assert [(row.asked_id, row.sender_id) for row in rows] == [(ask.asked_id, ask.sender_id or None) for ask in asks]
+    assert [reply.id for reply in replies] == sorted({reply.id for reply in replies})
+    assert exchange.claim("d") == ["34600000002"]
+    assert exchange.claim("c") == ["34600000001", "34600000003"]
     assert exchange.claim("a") == ["34700000001"]
 
 
