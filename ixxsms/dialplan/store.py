@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -51,8 +52,7 @@ class Outcome:
 class _Job:
     batch: Batch
     item: Any
-    queues: bool = False
-    wake: bool = False
+    wake: bool
 
 
 def _each(session: Session, plan: Plan, now: float, works: Sequence[Work[Any]]) -> list[Any]:
@@ -89,7 +89,8 @@ class Store:
         self._claimed: frozenset[int] = frozenset()
         self._early: dict[int, Outcome | None] = {}
         self._plan: tuple[Plan, float] | None = None
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._writing = False
+        self._watching: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     async def write(self, work: Work[T], *, wake: bool = False) -> T:
@@ -97,26 +98,29 @@ class Store:
 
         `wake`: somebody waits for what the senders make of it.
         """
-        result: T = await self._write(_Job(_each, work, wake, wake))
+        result: T = await self._write(_Job(_each, work, wake))
         return result
 
     async def queue(self, batch: Batch, item: Any, *, wake: bool) -> Any:
         """As `write`, for what queues messages, where the work of several calls costs little more than that of one."""
-        return await self._write(_Job(batch, item, True, wake))
+        return await self._write(_Job(batch, item, wake))
 
     async def _write(self, job: _Job) -> Any:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append((job, future))
-        self._keep_running("write", self._write_all)
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._begin)  # with all that comes in this turn of the loop
         return await future
 
     async def outcome(self, message_id: int, seconds: float, gone: Callable[[], bool]) -> Outcome | None:
         """Wait until the message is settled; None where `seconds` are over or nobody waits for it any more."""
         if message_id in self._early:
             return self._early.pop(message_id)
-        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._waiting[message_id] = _Waiter(time.monotonic() + seconds, gone, future)
-        self._keep_running("read", self._watch)
+        if self._watching is None or self._watching.done():
+            self._watching = self._loop.create_task(self._watch())
         return await future
 
     def accepted(self, message_ids: Sequence[int]) -> None:
@@ -135,34 +139,42 @@ class Store:
                 self._early[message_id] = outcome
 
     def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
+        for _, future in self._pending:
+            future.cancel()
+        self._pending = []
+        if self._watching:
+            self._watching.cancel()
         self._writer.shutdown(wait=False)
         self._reader.shutdown(wait=False)
 
-    def _keep_running(self, name: str, job: Callable[[], Any]) -> None:
-        if name not in self._tasks or self._tasks[name].done():
-            self._tasks[name] = asyncio.get_running_loop().create_task(job())
-
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    async def _write_all(self) -> None:
+    def _begin(self) -> None:
         """While one transaction is under way the next ones' work gathers."""
-        loop = asyncio.get_running_loop()
-        while self._pending:
-            jobs, self._pending = self._pending, []
-            results = await loop.run_in_executor(self._writer, self._together, [job for job, _ in jobs])
-            self._early = {message_id: self._early[message_id] for message_id in self._claimed & self._early.keys()}
-            for (_, future), result in zip(jobs, results, strict=True):
-                if future.done():  # its call was given up
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
-            if sum(job.wake for job, _ in jobs) > len(self._claimed):
-                # Behind the calls whose results were just set: they must be waiting before a sender can be done.
-                loop.call_soon(self._wake)
+        jobs, self._pending = self._pending, []
+        if jobs:
+            self._writer.submit(self._transaction, jobs)
+
+    def _transaction(self, jobs: Sequence[tuple[_Job, asyncio.Future[Any]]]) -> None:
+        results = self._together([job for job, _ in jobs])
+        with suppress(RuntimeError):  # the loop has ended, and with it all who would hear of it
+            self._loop.call_soon_threadsafe(self._written, jobs, results)
+
+    def _written(self, jobs: Sequence[tuple[_Job, asyncio.Future[Any]]], results: Sequence[Any]) -> None:
+        self._early = {message_id: self._early[message_id] for message_id in self._claimed & self._early.keys()}
+        for (_, future), result in zip(jobs, results, strict=True):
+            if future.done():  # its call was given up
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        # Both behind the calls whose results were just set: they must be waiting before a sender can be done.
+        if sum(job.wake for job, _ in jobs) > len(self._claimed):
+            self._loop.call_soon(self._wake)
+        self._writing = bool(self._pending)
+        if self._writing:
+            self._loop.call_soon(self._begin)
 
     def _together(self, jobs: Sequence[_Job]) -> list[Any]:
         """The results; where a job raises, each has a transaction of its own.
@@ -176,7 +188,8 @@ class Store:
             committing = False
             done = _all_of(session, self._plan_of(session), jobs)
             session.flush()
-            self._claimed = frozenset(claim(session)) if any(job.queues for job in jobs) else frozenset()
+            # What nobody waits for its sender claims itself, soon and much at a time: that is cheaper.
+            self._claimed = frozenset(claim(session)) if any(job.wake for job in jobs) else frozenset()
             committing = True
             return done
 
@@ -204,11 +217,10 @@ class Store:
 
     async def _watch(self) -> None:
         """One query for all that wait, as long as somebody does."""
-        loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(LOOK)
             try:
-                found = await loop.run_in_executor(self._reader, self._settled, list(self._waiting))
+                found = await self._loop.run_in_executor(self._reader, self._settled, list(self._waiting))
             except DatabaseError:
                 found = {}
             now = time.monotonic()
