@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ixxsms import campaigns, daemons, trunks, usage
+from ixxsms.bulk import read_by_index
 from ixxsms.campaigns import CampaignView
 from ixxsms.drivers.base import Link
 from ixxsms.models import Daemon, Message, Trunk
@@ -61,6 +62,7 @@ class Status:
 
 def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
     """The state of everything, now."""
+    read_by_index(session)
     living = daemons.alive(session, now, heartbeat_seconds)
     running = campaigns.all_campaigns(session, CampaignState.RUNNING)
     paused = campaigns.all_campaigns(session, CampaignState.PAUSED)
