@@ -135,8 +135,8 @@ class Outgoing:
         self.owed += len(batch)
         for order, submission in enumerate(batch, first):
             try:
-                number = digits(submission.destination)
                 head, pieces, _ = template(submission.sender_id, submission.national, submission.text, period)
+                number = digits(submission.destination)
             except BadInput as error:
                 self._outcome(Refused(submission.message_id, str(error)))
                 continue
