@@ -13,7 +13,7 @@ from ixxsms.outbox.barred import FAREWELL, OPTED_OUT, opted_out, refusal
 from ixxsms.outbox.claims import Claimed, Source, claim, has_work, lease
 from ixxsms.outbox.doubt import Doubt, Resolved, Verdict, doubtful, doubts_of, identify, on_their_way, resolve
 from ixxsms.outbox.failover import MOST_FAILOVERS, fail_over
-from ixxsms.outbox.leases import FRESH, Leased, end, hold, prepare_leases
+from ixxsms.outbox.leases import Leased, end, hold, prepare_leases
 from ixxsms.outbox.outcomes import (
     MOST_RESENDS,
     MOST_RETRIES,
@@ -29,7 +29,7 @@ from ixxsms.outbox.outcomes import (
 )
 from ixxsms.outbox.queue import NOW, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, reroute, route_of
-from ixxsms.outbox.steps import QUEUED
+from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
 from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
 from ixxsms.outbox.views import get, holds, rows

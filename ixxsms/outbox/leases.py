@@ -34,11 +34,8 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import update_all
 from ixxsms.models import Campaign, Daemon, Lease, Message
 from ixxsms.outbox.barred import barred
-from ixxsms.outbox.steps import QUEUED, TABLE, chunks
+from ixxsms.outbox.steps import FRESH, QUEUED, TABLE, chunks
 from ixxsms.states import MessageState
-
-#: The not_before of a fresh message: a time that never comes, so no claim of single rows sees it.
-FRESH = 1e12
 
 #: SQL of our own: that a row is of a fresh message that is queued, or leased.
 IS_FRESH = f"messages.state = '{MessageState.QUEUED}' AND messages.not_before = {FRESH!r}"

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import one_of, read_by_index, update_columns, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
-from ixxsms.outbox.leases import FRESH, IS_FRESH, spell_out_of, spell_out_orphans, spell_out_some
+from ixxsms.outbox.leases import IS_FRESH, spell_out_of, spell_out_orphans, spell_out_some
 from ixxsms.outbox.queue import NOW, may_go
-from ixxsms.outbox.steps import MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by, words
+from ixxsms.outbox.steps import FRESH, MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by, words
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
 from ixxsms.states import MessageState, sources

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from ixxsms.models import Campaign, Message, Route, RoutePrefix
 from ixxsms.numbering import MAX_DIGITS, digits
-from ixxsms.outbox.leases import FRESH, hold
-from ixxsms.outbox.steps import QUEUED
+from ixxsms.outbox.leases import hold
+from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.states import CampaignState, MessageState
 
 

@@ -27,9 +27,12 @@ ANY: frozenset[MessageState] = frozenset()
 
 SUBMITTED = frozenset({MessageState.SUBMITTED})
 
+#: The not_before of a fresh message (see leases): a time that never comes, so no claim of single rows sees it.
+FRESH = 1e12
+
 # Literals, not parameters: SQLite uses a partial index only if it sees its very condition in the statement.
 QUEUED: ColumnElement[bool] = Message.state == literal_column("'queued'")
-TIMED: ColumnElement[bool] = Message.not_before < literal_column("1e12")  # what is fresh waits for no time
+TIMED: ColumnElement[bool] = Message.not_before < literal_column("1e12")  # FRESH, as the index has it
 PASSED_ON: ColumnElement[bool] = Message.tried > literal_column("''")
 
 
