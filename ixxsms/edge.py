@@ -26,6 +26,15 @@ Listener = Callable[[Sequence[int]], None]
 AGAIN = 2.0
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """libuv's event loop, on which a call costs a third less; where there is none, Python's own does the same."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 class Edge:
     """Runs until `stop()`. `wake`: called when a message was queued that somebody waits for.
 
@@ -55,7 +64,7 @@ class Edge:
 
     def start(self) -> None:
         if self._parts:
-            self._loop = asyncio.new_event_loop()
+            self._loop = new_loop()
             self._thread.start()
 
     def stop(self) -> None:

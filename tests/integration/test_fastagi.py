@@ -13,15 +13,16 @@ import pytest
 
 from ixxsms.asterisk import fastagi
 from ixxsms.asterisk.fastagi import Server
+from ixxsms.edge import new_loop
 
 ENV = b"agi_network_script: echo\nagi_callerid: 600111222\nagi_channel: PJSIP/phone1-0001\n"
 
 
-@pytest.fixture
-def serve(monkeypatch):
+@pytest.fixture(params=[asyncio.new_event_loop, new_loop], ids=["asyncio", "uvloop"])
+def serve(request, monkeypatch):
     """serve(connections): the port of a server with an echo and a slow route, with short time-outs."""
     monkeypatch.setattr(fastagi, "SECONDS", 0.4)
-    loop = asyncio.new_event_loop()
+    loop = request.param()
     stopped = asyncio.Event()
     threads = []
 

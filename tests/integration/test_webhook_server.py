@@ -8,17 +8,18 @@ import threading
 
 import pytest
 
+from ixxsms.edge import new_loop
 from ixxsms.webhook import server
 from ixxsms.webhook.server import Answer, Server
 
 GET = b"GET /hook/x HTTP/1.1\r\nHost: me\r\n\r\n"
 
 
-@pytest.fixture
-def serve(monkeypatch):
+@pytest.fixture(params=[asyncio.new_event_loop, new_loop], ids=["asyncio", "uvloop"])
+def serve(request, monkeypatch):
     """serve(): the port of a server that says what it was asked, with short time-outs."""
     monkeypatch.setattr(server, "SECONDS", 1.0)
-    loop = asyncio.new_event_loop()
+    loop = request.param()
     stopped = asyncio.Event()
     threads = []
 
