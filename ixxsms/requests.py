@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ixxsms import outbox, trunks
 from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.models import Message, Request
+from ixxsms.models import Request
 from ixxsms.numbering import Plan, check, digits
 
 __all__ = ["Ask", "Reply", "Status", "clean_caller", "forget_old", "take", "take_all"]
@@ -94,8 +94,10 @@ def take_all(session: Session, config: Config, plan: Plan, asks: Sequence[Ask], 
     trunk_ids = {name: _trunk_id(session, name) for name in {ask.trunk for ask in asks}}
     numbers = {check(plan, ask.number).number for ask in asks} - {""}
     out = outbox.opted_out(session, numbers) if numbers else set()
-    taken: list[Message | Reply] = [_take(config, plan, ask, counts, trunk_ids[ask.trunk], out, now) for ask in asks]
-    messages = [message for message in taken if isinstance(message, Message)]
+    taken: list[outbox.Draft | Reply] = [
+        _take(config, plan, ask, counts, trunk_ids[ask.trunk], out, now) for ask in asks
+    ]
+    messages = [message for message in taken if isinstance(message, outbox.Draft)]
     outbox.add(session, messages)
     if messages:
         session.connection().execute(_LET_THROUGH, [{"caller": caller, "at": now} for caller in counts.new])
@@ -110,7 +112,7 @@ def _take(
     trunk_id: int | NotFound | None,
     out: Collection[str],
     now: float,
-) -> Message | Reply:
+) -> outbox.Draft | Reply:
     caller, checked = clean_caller(ask.caller), check(plan, ask.number)
     if checked.number in out:
         return Reply(Status.REFUSED, error=outbox.refusal(checked.number))

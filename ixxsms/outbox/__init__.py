@@ -27,7 +27,7 @@ from ixxsms.outbox.outcomes import (
     tell_why,
     unclaim,
 )
-from ixxsms.outbox.queue import NOW, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
+from ixxsms.outbox.queue import NOW, Draft, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
 from ixxsms.outbox.routing import find_route, reroute, route_of
 from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
@@ -47,6 +47,7 @@ __all__ = [
     "Claimed",
     "Counted",
     "Doubt",
+    "Draft",
     "Leased",
     "NextTrunks",
     "Resolved",

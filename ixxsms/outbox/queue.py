@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, insert, select, update
+from sqlalchemy import Column, ColumnElement, bindparam, case, false, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
@@ -15,7 +17,7 @@ from ixxsms.models import Campaign, Message
 from ixxsms.numbering import Plan, check, check_sender_id
 from ixxsms.outbox.barred import FAREWELL, opted_out, refusal
 from ixxsms.outbox.leases import hold
-from ixxsms.outbox.routing import give_routes
+from ixxsms.outbox.routing import routes_of
 from ixxsms.outbox.steps import PASSED_ON, QUEUED, TABLE, TIMED, chunks
 from ixxsms.outbox.tallies import forget
 from ixxsms.states import CampaignState, MessageState
@@ -29,12 +31,41 @@ PASSED_ON_FOR = 60.0
 #: So many messages are changed in one turn.
 _MOST_FOUND, _MOST_EXPIRED = 5_000, 1_000
 
-_INSERT = insert(TABLE)
-_INSERT_MANY = _INSERT.returning(TABLE.c.id, sort_by_parameter_order=True)
-#: All that a row of a new message has: rows that are inserted together must have the same columns.
-_NEW = {column.key: getattr(column.default, "arg", None) for column in TABLE.c if not column.primary_key}
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A message for the outgoing queue. `id`: 0 until it is there."""
+
+    number: str
+    text: str
+    segments: int
+    sender_id: str | None
+    trunk_id: int | None
+    urgency: int
+    not_before: float
+    created_at: float
+    route_id: int = 0
+    asked_id: str | None = None
+    id: int = 0
+
+
+_OWN = tuple(field.name for field in fields(Draft) if field.name != "id")
+
+
+def _default(column: Column[Any]) -> ColumnElement[Any]:
+    value = getattr(column.default, "arg", None)
+    return false() if value is False else literal_column(repr(value))
+
+
+# Calls come by the thousand, and each parameter of each row costs: what all new messages have stands in the statement.
+_INSERT = insert(TABLE).values(
+    {name: bindparam(name) for name in _OWN}
+    | {column.key: _default(column) for column in TABLE.c if column.default and column.key not in _OWN}
+    | {"state": literal_column(f"'{MessageState.QUEUED}'")}
+)
+_INSERT_MANY = _INSERT.returning(TABLE.c.id, sort_by_parameter_order=True)
 
 
 def enqueue(
@@ -48,7 +79,7 @@ def enqueue(
     trunk_id: int | None = None,
     sender_id: str = "",
     urgency: int = 0,
-) -> Message:
+) -> Draft:
     """Put one message into the outgoing queue. Raises BadInput: bad number, or one that has opted out; empty or too
     long text; bad sender id.
     """
@@ -78,15 +109,15 @@ def prepare(
     trunk_id: int | None = None,
     sender_id: str = "",
     urgency: int = 0,
-) -> Message:
-    """A message for the outgoing queue, to be given its route and added to a session together with others.
+) -> Draft:
+    """A message for the outgoing queue, to be given its route and put there together with others by `add`.
 
     Raises as `enqueue` does; whether the number has opted out is for the caller to ask.
     """
     checked = check(plan, number)
     if not checked.valid:
         raise BadInput(f'"{number[:32]}" cannot be written to: {checked.reason}.')
-    return Message(
+    return Draft(
         number=checked.number,
         text=check_text(text, max_segments),
         segments=sms_text.segments(text),
@@ -94,17 +125,18 @@ def prepare(
         trunk_id=trunk_id,
         urgency=urgency,
         not_before=may_go(urgency),
-        state=MessageState.QUEUED,
         created_at=now,
     )
 
 
-def add(session: Session, messages: Sequence[Message]) -> None:
+def add(session: Session, messages: Sequence[Draft]) -> None:
     """Put messages into the outgoing queue that `prepare` made: each gets its route and its id."""
-    give_routes(session, messages)
+    free = [message for message in messages if message.trunk_id is None]  # what is bound to a trunk needs no route
+    routes = routes_of(session, {message.number for message in free})
+    for message in free:
+        message.route_id = routes.get(message.number, 0)
     connection = session.connection()
-    # Of many at once the session's own way takes several times as long as all else that is done for them.
-    rows = [_NEW | {name: value for name, value in vars(message).items() if name in _NEW} for message in messages]
+    rows = [{name: getattr(message, name) for name in _OWN} for message in messages]
     if len(rows) > 1 and connection.dialect.insert_executemany_returning_sort_by_parameter_order:
         ids = list(connection.scalars(_INSERT_MANY, rows))
     else:

@@ -6,7 +6,7 @@ Whoever looks a route up locks it until his commit, so that none goes while a me
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, SQLColumnExpression, bindparam, func, literal, or_, select, update
@@ -39,16 +39,12 @@ def find_route(session: Session, number: str) -> OnPrefix | None:
     return _longest(session, [number]).get(number)
 
 
-def give_routes(session: Session, messages: Sequence[Message]) -> None:
-    """Give these new messages their routes. One that is bound to a trunk needs none."""
-    free = [message for message in messages if message.trunk_id is None]
-    found = _longest(session, [message.number for message in free])
-    for message in free:
-        if message.number in found:
-            message.route_id = found[message.number].route_id
+def routes_of(session: Session, numbers: Collection[str]) -> dict[str, int]:
+    """The ids of the routes of these numbers in normal form; one that every trunk may take is left out."""
+    return {number: found.route_id for number, found in _longest(session, numbers).items()}
 
 
-def _longest(session: Session, numbers: Sequence[str]) -> dict[str, OnPrefix]:
+def _longest(session: Session, numbers: Collection[str]) -> dict[str, OnPrefix]:
     starts = {number: _starts(number) for number in numbers}
     if not starts:
         return {}
