@@ -13,12 +13,11 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -43,6 +42,7 @@ from ixxsms.events import (
     Submission,
     Warned,
 )
+from ixxsms.held import Held, Lease
 from ixxsms.journal import Journal, Life
 from ixxsms.models import Trunk
 from ixxsms.neighbours import Neighbours, neighbours
@@ -113,14 +113,6 @@ class Identity:
     journals: tuple[Path, Life] | None = None
 
 
-class _Lease(NamedTuple):
-    """A lease that this sender has. `left`: its messages, the last one first; what is not owed any more goes."""
-
-    leased: outbox.Leased
-    left: list[int]
-    at: float
-
-
 class Sender:
     """Serves one trunk from one thread. `stop()` may be called from any thread.
 
@@ -156,12 +148,8 @@ class Sender:
         self._heard = Heard()
         self._brought: list[Receipt | Received] = []  # of what was heard: to be acknowledged, in their order
         self._running: list[outbox.Source] = []
-        self._owed: dict[int, int] = {}  # message -> segments that were counted for it
-        self._leases: list[_Lease] = []
-        self._since: dict[int, float] = {}  # message on a lease -> when it was leased, seconds since 1970
-        self._ahead: deque[tuple[outbox.Claimed, float]] = deque()  # claimed, and since when; not handed over yet
+        self._held = Held()
         self._transaction = threading.Lock()  # held by whoever claims for this trunk, from before his transaction on
-        self._given: deque[tuple[list[outbox.Claimed], float]] = deque()  # claimed by others; not in _ahead yet
         self._journal: Journal | None = None
         self._journal_of = 0  # the daemon whose it is
         self._asks_neighbours = alternatives is None
@@ -209,7 +197,7 @@ class Sender:
     @property
     def owed(self) -> int:
         """Messages claimed and not handed over, in the driver's hands, or answered and not recorded yet."""
-        return len(self._owed)
+        return len(self._held.owed)
 
     def stand_by(self) -> bool:
         """Whether somebody else may claim for this trunk, now: then its own transactions wait for his `go_on`.
@@ -218,7 +206,11 @@ class Sender:
         """
         if not self._transaction.acquire(blocking=False):
             return False
-        ready = self._claims_ahead() and self._journal_of == self._identity.daemon_id and len(self._ahead) < QUEUE_ROOM
+        ready = (
+            self._claims_ahead()
+            and self._journal_of == self._identity.daemon_id
+            and self._held.messages_ahead < QUEUE_ROOM
+        )
         if not ready:
             self._transaction.release()
         return ready
@@ -233,7 +225,7 @@ class Sender:
     def go_on(self, claimed: list[outbox.Claimed], began: float, *, committed: bool) -> None:
         """His transaction, in which he may have claimed, has ended."""
         if claimed and committed:
-            self._given.append((claimed, began))
+            self._held.give(claimed, began)
         elif claimed:
             self._store_failed = True  # it may have been committed for all that
         self._transaction.release()
@@ -249,7 +241,7 @@ class Sender:
                 self.step()
             self._stopping = True
             deadline = time.monotonic() + self._config.stop_seconds
-            while self._owed and time.monotonic() < deadline:
+            while self._held.owed and time.monotonic() < deadline:
                 self.step()
             self._hear(self._driver.close())
             self._record_last()
@@ -263,12 +255,12 @@ class Sender:
         """One turn of the loop; a database that fails is waited for, and what was heard is kept until then."""
         self._hear(self._driver.poll(self._timeout()))
         try:
-            self._take_given()
+            self._held.take_given()
             self._hand_over()
             self._refresh()
             if self._is_due():
                 with self._transaction:
-                    self._take_given()
+                    self._held.take_given()
                     self._exchange()
         except DatabaseError as error:
             if not self._store_failed:
@@ -280,13 +272,13 @@ class Sender:
 
     def _is_due(self) -> bool:
         """Whether there is something to write down or to claim, now."""
-        if self._store_failed or (self._ahead and self._given_up()):
+        if self._store_failed or (self._held.messages_ahead and self._given_up()):
             return True
         if self._heard and (self._stopping or time.monotonic() >= self._gathers_until()):
             return True
-        if self._leases and not self._owed:
+        if self._held.leases and not self._held.owed:
             return True  # the last of them end
-        if not self._ahead and self._room() >= 1:
+        if not self._held.messages_ahead and self._room() >= 1:
             return self._backlog or self._called() or self._look()
         return self._claims_ahead() and self._called()
 
@@ -321,7 +313,7 @@ class Sender:
     def _timeout(self) -> float:
         """Seconds to wait for the driver: while there may be more to claim not at all, or until others have claimed."""
         most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
-        if self._backlog and not self._ahead and self._room() >= 1:
+        if self._backlog and not self._held.messages_ahead and self._room() >= 1:
             return random.uniform(0, self._give_way)  # noqa: S311 - no secret
         return min(most, max(0.0, self._gathers_until() - time.monotonic())) if self._heard else most
 
@@ -348,21 +340,19 @@ class Sender:
         if not self._claims_ahead():
             return room
         ahead = min(MOST_AHEAD, AHEAD * self._gather * self._rate)
-        free = room + ahead - sum(message.segments for message, _ in self._ahead)
+        free = room + ahead - self._held.segments_ahead
         return max(free, QUEUE_ROOM) if self._woken else free
 
     def _given_up(self) -> bool:
         """Whether what was claimed ahead is not to be handed over any more."""
-        late = time.monotonic() - self._ahead[0][1] > HANDED_WITHIN
+        late = time.monotonic() - self._held.next_claimed_at > HANDED_WITHIN
         return late or self._stopping or self._driver.link is not Link.UP
 
     def _hand_over(self) -> None:
         """Give the driver what it has room for."""
-        room, batch, last = self._room(), [], time.monotonic() - HANDED_WITHIN
-        while self._ahead and room >= 1 and self._ahead[0][1] > last:
-            message, _ = self._ahead.popleft()
-            batch.append(message)
-            room -= message.segments
+        if not self._held.messages_ahead:
+            return
+        batch = self._held.hand_out(self._room(), time.monotonic() - HANDED_WITHIN)
         if not batch:
             return
         if self._journal:
@@ -405,7 +395,7 @@ class Sender:
         self._measure(began)
         room = self._claimable()
         self._woken = False
-        back = [message.id for message, _ in self._ahead] if self._ahead and self._given_up() else []
+        back = self._held.ids_ahead() if self._held.messages_ahead and self._given_up() else []
         try:
             claimed, leases = self._transact(partial(self._record_and_claim, back=back, room=room), attempts=1)
             self._give_way = 0.0
@@ -413,45 +403,21 @@ class Sender:
             # On a cluster: a daemon on another node claimed the same. What was heard need not wait for the next try.
             claimed, leases = self._transact(partial(self._record_and_claim, back=back, room=0.0))
             self._give_way = min(LONGEST_WAY, max(0.001, 2 * self._give_way))
-        self._drop_leases()
+        self._held.drop(all_of_them=self._store_failed)  # then it had to find out what was committed before
         self._store_failed, self._failing_since = False, None
         heard, self._heard = self._heard, Heard()
         self._settle(heard, back)
         self._backlog = self._give_way > 0 or (bool(claimed) and sum(message.segments for message in claimed) >= room)
-        self._take(claimed, began)
-        for lease in leases:
-            self._leases.append(lease)
-            self._since.update(dict.fromkeys(lease.left, lease.at))
+        self._held.take(claimed, began)
+        self._held.lease(leases)
         self._hand_over()
         brought, self._brought = self._brought, []
         self._driver.acknowledge([event.token for event in brought])
         if self._journal and self._journal.full:
-            ahead = {message.id for message, _ in self._ahead}
-            self._journal.renew(list(self._owed), [message_id for message_id in self._owed if message_id not in ahead])
+            owed, ahead = list(self._held.owed), set(self._held.ids_ahead())
+            self._journal.renew(owed, [message_id for message_id in owed if message_id not in ahead])
         kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
         self._exchange_at = time.monotonic() + self._gather if kept else 0.0
-
-    def _drop_leases(self) -> None:
-        """Those that have ended with this transaction: all of them, if it had to find out what was committed before."""
-        self._leases = [] if self._store_failed else [lease for lease in self._leases if lease.left]
-        if not self._leases:
-            self._since.clear()
-
-    def _take(self, claimed: list[outbox.Claimed], began: float) -> None:
-        """These are ours now. What is of no campaign goes before what is, and the urgent before all."""
-        self._owed.update((message.id, message.segments) for message in claimed)
-        of_queue = [(message, began) for message in claimed if message.queue]
-        if of_queue:
-            first = []
-            while self._ahead and self._ahead[0][0].queue:
-                first.append(self._ahead.popleft())
-            first = sorted(first + of_queue, key=lambda each: -each[0].urgency)  # among equals their order stays
-            self._ahead.extendleft(reversed(first))
-        self._ahead.extend((message, began) for message in claimed if not message.queue)
-
-    def _take_given(self) -> None:
-        while self._given:
-            self._take(*self._given.popleft())
 
     def _open_journal(self) -> None:
         """Its own life's, which begins anew when others had taken this daemon for dead."""
@@ -469,20 +435,20 @@ class Sender:
 
     def _record_and_claim(
         self, session: Session, now: float, back: list[int], room: float
-    ) -> tuple[list[outbox.Claimed], list[_Lease]]:
+    ) -> tuple[list[outbox.Claimed], list[Lease]]:
         daemon_id = self._identity.daemon_id
         if self._store_failed:
             # An earlier commit may have reached the database although its answer did not reach us.
-            outbox.give_back(session, self.trunk_id, daemon_id, self._owed)
+            outbox.give_back(session, self.trunk_id, daemon_id, self._held.owed)
         self._record(session, now)
         outbox.unclaim(session, self.trunk_id, daemon_id, back, now)
-        outbox.end(session, daemon_id, [lease.leased for lease in self._leases if not lease.left])
+        outbox.end(session, daemon_id, self._held.ended())
         claimed, leases = self._claim_or_lease(session, room, now) if room >= 1 else ([], [])
         if self._journal:
             self._journal.claimed([message.id for message in claimed])
         return claimed, leases
 
-    def _claim_or_lease(self, session: Session, room: float, now: float) -> tuple[list[outbox.Claimed], list[_Lease]]:
+    def _claim_or_lease(self, session: Session, room: float, now: float) -> tuple[list[outbox.Claimed], list[Lease]]:
         places = self._places(session, now)
         if not (self._claims_ahead() and room >= LEASE):
             return self._claim(session, room, now, places), []
@@ -504,7 +470,7 @@ class Sender:
             if found:
                 leased, messages = found
                 claimed += messages
-                leases.append(_Lease(leased, [message.id for message in reversed(messages)], now))
+                leases.append(Lease(leased, [message.id for message in reversed(messages)], now))
         return claimed, leases
 
     def _transact(self, work: Callable[[Session, float], T], attempts: int = ATTEMPTS) -> T:
@@ -551,7 +517,7 @@ class Sender:
             resend_in_doubt=self._config.resend_in_doubt,
             cdr_due=self._config.cdr_sms,
             daemon_id=self._identity.daemon_id,
-            since=self._since,
+            since=self._held.since,
         )
 
         def next_trunks(_: int) -> outbox.NextTrunks:
@@ -593,11 +559,9 @@ class Sender:
 
     def _settle(self, heard: Heard, back: list[int]) -> None:
         """Keep our own account of what was recorded and given back."""
-        owed = self._owed
+        owed = self._held.owed
         if back:
-            self._ahead.clear()
-            for message_id in back:
-                del owed[message_id]
+            self._held.give_back()
         more = sent = 0
         for accepted in heard.of(Accepted):
             segments = len(accepted.remote_ids)
@@ -612,9 +576,7 @@ class Sender:
         others: list[Refused | Deferred | InDoubt] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
         for event in others:
             owed.pop(event.message_id, None)
-        for lease in self._leases:
-            while lease.left and lease.left[-1] not in owed:
-                self._since.pop(lease.left.pop(), None)
+        self._held.shorten()
         self.awaiting_receipts -= sum(receipt.delivered is not None for receipt in heard.of(Receipt))
         for warned in heard.of(Warned):
             log.warning("trunk %s: %s", self.name, warned.reason)
@@ -672,7 +634,7 @@ class Sender:
             why=told[1],
             since=self._told_since,
             rate=rate,
-            in_flight=len(self._owed),
+            in_flight=len(self._held.owed),
         )
         self._database.transact(report)
         self._told, self._reported, self._sent = told, now, 0
@@ -683,18 +645,18 @@ class Sender:
         while True:
             try:
                 with self._transaction:
-                    self._take_given()
-                    back = [message.id for message, _ in self._ahead]
+                    self._held.take_given()
+                    back = self._held.ids_ahead()
                     self._transact(partial(self._record_and_claim, back=back, room=0.0))
-                    self._drop_leases()
+                    self._held.drop(all_of_them=self._store_failed)
                 self._settle(self._heard, back)
                 self._heard = Heard()
-                if self._journal and not self._owed:
+                if self._journal and not self._held.owed:
                     self._journal.end()
                 return
             except DatabaseError as error:
                 if time.monotonic() > deadline:
-                    log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._owed), error)
+                    log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._held.owed), error)
                     return
                 time.sleep(0.2)
 
