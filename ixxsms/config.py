@@ -95,7 +95,12 @@ SETTINGS = (
     Setting("sip_domain", "localhost", "What stands behind the @ of the number from which a SIP phone gets an SMS."),
     Setting("smtp_host", "", "The mail server for SMS whose SIP phone is away; empty: no mail is sent."),
     Setting("smtp_from", "ixxsms@localhost", "Whom such a mail comes from."),
-    Setting("cdr_sms", False, "Write a call record for each accepted message, as the predecessor did."),
+    Setting(
+        "cdr_sms",
+        False,
+        "Write a call record for each accepted message, as the predecessor did; the same for all daemons, of which the "
+        "oldest writes them.",
+    ),
     Setting("log_level", "info", "What the daemon logs: debug, info, warning or error."),
 )
 

@@ -65,6 +65,11 @@ def alive(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon
     return [daemon for daemon in session.scalars(select(Daemon).order_by(Daemon.id)) if daemon.id not in ended]
 
 
+def is_oldest(session: Session, daemon_id: int, now: float, heartbeat_seconds: float) -> bool:
+    """Whether this daemon is the one that does what is to be done once for all of them."""
+    return [daemon.id for daemon in alive(session, now, heartbeat_seconds)][:1] == [daemon_id]
+
+
 def dead(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon]:
     """Daemons whose heartbeat stopped, and those of this host whose process is gone."""
     limit = now - MISSED_HEARTBEATS * heartbeat_seconds

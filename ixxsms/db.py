@@ -169,6 +169,8 @@ def parse_url(url: str) -> URL:
             "The database URL cannot be read; it looks like sqlite:////var/lib/ixxsms/ixxsms.db"
             " or mysql://user:password@host/database."
         ) from error
+    if parsed.host and "@" in parsed.host:  # it is a piece of the password, and must not be told
+        raise ConfigError("The database URL has a second @; write the one in the password as %40.")
     if parsed.host and "host" in parsed.query:
         raise ConfigError(
             "The database URL names hosts in two places; use mysql://user:password@/database?host=a&host=b."
@@ -255,7 +257,10 @@ def _host_and_port(named: str) -> tuple[str, int]:
 
 
 def _connect_mysql(dialect: Dialect, *args: Any, **options: Any) -> Any:
-    connection = dialect.connect(*args, **options)
+    try:
+        connection = dialect.connect(*args, **options)
+    except TypeError as error:  # that is how the drivers say it
+        raise ConfigError("The database URL has an option that its driver does not know.") from error
     try:
         _prepare_mysql(connection, dialect)
     except BaseException:

@@ -56,7 +56,7 @@ class Service:
         self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
-        self._call_records = CallRecordWriter(database, config)
+        self._call_records = CallRecordWriter(database, config, lambda: self._identity.daemon_id)
         self._tallier = Tallier(database)
         #: Called with the ids of messages that an SMSC has just taken, from the senders' threads.
         self._listeners: list[Listener] = []

@@ -6,15 +6,16 @@ import dataclasses
 import sqlite3
 import threading
 import time
+import types
 from contextlib import closing
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from ixxsms import callrecords, config, harvest, numbering_plan, outbox, trunks
+from ixxsms import callrecord_writer, callrecords, config, daemons, harvest, numbering_plan, outbox, trunks
 from ixxsms.asterisk import cdr
 from ixxsms.db import Database
-from ixxsms.models import Daemon
+from ixxsms.models import Daemon, Message
 from ixxsms.service import Service
 from ixxsms.testing import FakeSMSC
 
@@ -115,6 +116,62 @@ def test_a_locked_table_of_call_records_holds_up_no_sign_of_life(database, datab
             service.stop()
             thread.join()
     assert [row[1] for row in rows(call_records)] == ["34600000001"]
+
+
+def test_of_two_daemons_one_writes_however_slow_that_is(database, database_url, call_records):
+    values = {"cdr_sms": True, "cdr_url": f"sqlite:///{call_records}", "poll_seconds": 0.02, "fastagi_port": 0}
+    made = config.with_database(database_url, {})
+    settings = dataclasses.replace(made, values={**made.values, **values, "heartbeat_seconds": 0.5})
+    numbers = [f"3460000000{n}" for n in range(5)]
+    with FakeSMSC() as smsc, closing(sqlite3.connect(call_records, isolation_level=None)) as locker:
+        with database.write() as session:
+            fields = {"host": "127.0.0.1", "port": smsc.port, "user": "u", "password": "p", "sender_id": "ACME"}
+            trunks.add(session, "one", "smpp", script_dir="", **fields)
+            plan = numbering_plan.get(session)
+            for number in numbers:
+                outbox.enqueue(session, plan, number, "hola", now=time.time(), max_segments=10)
+        locker.execute("BEGIN EXCLUSIVE")
+        services = [Service(Database(database_url), settings) for _ in range(2)]
+        threads = [threading.Thread(target=service.run) for service in services]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: records_due(database) == 5)
+            time.sleep(2.5)  # both have looked at what is due by now
+            locker.execute("ROLLBACK")
+            wait_until(lambda: records_due(database) == 0)
+        finally:
+            for service, thread in zip(services, threads, strict=True):
+                service.stop()
+                thread.join()
+                service._database.close()
+    assert [row[1] for row in rows(call_records)] == numbers
+
+
+def test_whatever_a_driver_raises_the_next_look_writes(database, database_url, call_records, monkeypatch):
+    raised = []
+
+    def write(*arguments):
+        if not raised:
+            raised.append(1)
+            raise RuntimeError("broken on purpose")
+        cdr.write_sms(*arguments)
+
+    monkeypatch.setattr(callrecord_writer, "cdr", types.SimpleNamespace(write_sms=write))
+    monkeypatch.setattr(callrecord_writer, "EVERY", 0.05)
+    made = config.with_database(database_url, {})
+    settings = dataclasses.replace(
+        made, values={**made.values, "cdr_sms": True, "cdr_url": f"sqlite:///{call_records}", "cdr_table": "cdr"}
+    )
+    with database.write() as session:
+        plan, me = numbering_plan.get(session), daemons.register(session, [], time.time())
+        message = outbox.enqueue(session, plan, "600000001", "hola", now=NOW, max_segments=10)
+        session.execute(update(Message).where(Message.id == message.id).values(state="accepted", cdr_due=True))
+    writer = callrecord_writer.CallRecordWriter(database, settings, lambda: me)
+    writer.start()
+    wait_until(lambda: records_due(database) == 0)
+    writer.stop()
+    assert (raised, [row[1] for row in rows(call_records)]) == ([1], ["34600000001"])
 
 
 def records_due(database):

@@ -110,3 +110,19 @@ def test_a_host_that_falls_silent_is_given_up_before_a_daemon_seems_dead(databas
             )
             assert idle + interval * count <= 30
             assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_no_piece_of_a_password_with_an_at_sign_is_told(kind):
+    with pytest.raises(ConfigError, match=r"^The database URL has a second @; write the one in the password as %40\.$"):
+        Database(f"{kind}://ixxsms:S3c@ret@127.0.0.1:1/db")
+
+
+def test_an_option_that_the_driver_does_not_know_is_one_sentence():
+    database = Database("mysql+pymysql://u:secret@127.0.0.1:1/db?nonsense=1")
+    with (
+        pytest.raises(ConfigError, match=r"^The database URL has an option that its driver does not know\.$"),
+        database.read() as session,
+    ):
+        session.connection()
+    database.close()

@@ -52,6 +52,18 @@ def test_the_identity_of_a_source_has_no_password_and_tells_tables_apart():
     assert one.identity != open_cdr("mysql://asteriskuser:amp109@pbx/asteriskcdrdb", "old").identity
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_no_piece_of_a_password_with_an_at_sign_is_told(kind):
+    with pytest.raises(ConfigError) as raised:
+        open_cdr(f"{kind}://asterisk:S3c@ret@127.0.0.1:1/db")
+    assert str(raised.value) == "The CDR URL has a second @; write the one in the password as %40."
+
+
+def test_an_option_that_the_driver_does_not_know_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"^The CDR URL has an option that its driver does not know\.$"):
+        read("mysql+pymysql://u:secret@127.0.0.1:1/db?nonsense=1")
+
+
 def test_an_unreachable_server_is_one_sentence_without_the_password():
     source = open_cdr("postgresql://asterisk:secret@127.0.0.1:1/asteriskcdrdb")
     with pytest.raises(DatabaseError, match=r"^The CDRs in asteriskcdrdb on 127\.0\.0\.1 cannot be read: ") as raised:
@@ -123,6 +135,27 @@ def test_master_csv_goes_on_where_it_stopped_even_within_a_line(master):
     with master.open("a") as file:
         file.write(complete[40:])
     assert read(master, mark=first.mark) == {"600000001": 1}
+
+
+def test_a_line_of_master_csv_that_is_completed_while_it_is_read_is_not_lost(master):
+    complete = line(src="600000001")
+    with master.open("a") as file:
+        file.write(complete[:40])
+    batches = open_cdr(str(master)).read(Filters(), NOW)
+    first = next(batches)
+    with master.open("a") as file:
+        file.write(complete[40:] + line(src="600000002"))
+    rest = list(batches)
+    numbers = [number for batch in (first, *rest) for number in batch.numbers]
+    numbers += read(master, mark=(first, *rest)[-1].mark).elements()
+    assert sorted(numbers) == ["", "+34600123457", "600000001", "600000002", "600123456"]
+
+
+def test_a_field_of_master_csv_that_is_too_long_to_be_one_is_one_sentence(master):
+    with master.open("a") as file:
+        file.write(line(src="6" * 200_000))
+    with pytest.raises(DatabaseError, match=r"^The CDRs in .*Master\.csv cannot be read: field larger than"):
+        read(master)
 
 
 def test_a_rotated_master_csv_is_read_from_its_beginning(master):

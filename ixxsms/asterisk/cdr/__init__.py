@@ -70,6 +70,8 @@ def _parse(where: str) -> URL:
         raise ConfigError(f"The CDR URL cannot be read; {_EXAMPLES}.") from error
     if backend not in ("mysql", "mariadb", "postgresql", "sqlite"):
         raise ConfigError("The CDR URL names a kind of database that is not read; use mysql, postgresql or sqlite.")
+    if url.host and "@" in url.host:  # it is a piece of the password, and must not be told
+        raise ConfigError("The CDR URL has a second @; write the one in the password as %40.")
     if backend in ("mysql", "mariadb") and "charset" not in url.query:
         url = url.update_query_dict({"charset": "utf8mb4"})
     return url

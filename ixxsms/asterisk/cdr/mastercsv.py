@@ -82,8 +82,10 @@ class MasterCsv:
             kind = f"byte:{status.st_ino}"  # once rotated it is another file
             at = begin(mark, kind, status.st_size)
             file.seek(at)
-            while lines := file.readlines(_PIECE):
-                if not lines[-1].endswith(b"\n"):  # Asterisk is writing it
+            half = False
+            while not half and (lines := file.readlines(_PIECE)):
+                half = not lines[-1].endswith(b"\n")
+                if half:  # Asterisk is writing it: the next reading begins with it
                     lines.pop()
                 at += sum(map(len, lines))
                 yield [line.decode("utf-8", "replace") for line in lines], f"{kind}:{at}"

@@ -6,6 +6,7 @@ what is still to come. Hence the marks: a key, a place in a file, or failing bot
 
 from __future__ import annotations
 
+import csv
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -142,7 +143,7 @@ def one_sentence(shown: str, done: str = "read") -> Iterator[None]:
     """What a driver or the system raises becomes a DatabaseError of one sentence."""
     try:
         yield
-    except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (exc.SQLAlchemyError, sqlite3.Error, csv.Error, OSError) as error:
         cause = getattr(error, "orig", None) or error
         said = str(cause.args[-1] if cause.args else cause).strip().splitlines() or ["no reason given"]
         raise DatabaseError(f"The CDRs in {shown} cannot be {done}: {said[0].rstrip('.')}.") from error

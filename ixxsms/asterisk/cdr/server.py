@@ -19,13 +19,14 @@ from sqlalchemy import (
     case,
     create_engine,
     distinct,
+    event,
     func,
     inspect,
     not_,
     or_,
     text,
 )
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.pool import NullPool
 
 from ixxsms.asterisk.cdr.missed import MissedCalls
@@ -35,6 +36,13 @@ from ixxsms.errors import ConfigError
 
 _CONNECT_TIMEOUT = 10  # seconds
 _FETCH = 10_000  # rows that the server hands over at a time
+
+
+def _connect(dialect: Dialect, _record: Any, args: Any, options: dict[str, Any]) -> Any:
+    try:
+        return dialect.connect(*args, **options)
+    except TypeError as error:  # that is how the drivers say it
+        raise ConfigError("The CDR URL has an option that its driver does not know.") from error
 
 
 class ServerTable:
@@ -80,7 +88,9 @@ class ServerTable:
 
     def _engine(self) -> Engine:
         try:
-            return create_engine(self._url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_TIMEOUT})
+            engine = create_engine(self._url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_TIMEOUT})
+            event.listen(engine, "do_connect", _connect)
+            return engine
         except ModuleNotFoundError as error:
             extra = "postgresql" if self._url.get_backend_name() == "postgresql" else "mysql"
             raise ConfigError(f"The database driver {error.name} is missing; pip install 'ixxsms[{extra}]'.") from error
