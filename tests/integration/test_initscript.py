@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -284,25 +285,46 @@ def test_the_daemon_gets_its_options_and_its_configuration(idle):
     assert idle.log.read_text().splitlines()[0] == f"{idle.config} --one --two"
 
 
-@pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root")
-def test_root_starts_it_as_the_user_of_the_defaults_file(way):
+# -- users ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobodys(way):
+    """A service whose daemon runs as nobody, in a folder that everybody may read."""
+    need_root()
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        service = Service(Path(folder), USER="nobody", START_SECONDS=5, **way)
-        service.program(IDLE.format(ignored="HUP", says="has started"))
+        made = Service(Path(folder), USER="nobody", START_SECONDS=5, **way)
+        made.program(IDLE.format(ignored="HUP", says="has started"))
         if "PATH" in way:
-            service.settings["PATH"] = shutil.copytree(way["PATH"], Path(folder) / "tools", symlinks=True)
-        assert service.code("start") == 0
-        try:
-            assert service.log.read_text().splitlines()[1:] == ["nobody"]
-            assert Path(f"/proc/{service.pid()}").stat().st_uid == service.log.stat().st_uid != 0
-            assert service.log.stat().st_mode & 0o777 == 0o640
-            assert service.pidfile.parent.owner() == service.log.parent.owner() == "nobody"
-            other = ("setpriv", "--reuid", "1", "--regid", "1", "--clear-groups")
-            assert service("status", before=other).returncode == 0
-            assert service("stop", before=other).returncode == 4
-        finally:
-            assert service.code("stop") == 0
+            made.settings["PATH"] = shutil.copytree(way["PATH"], Path(folder) / "tools", symlinks=True)
+        yield made
+        assert made.code("stop") == 0
+
+
+def by(user: str) -> tuple[str, ...]:
+    entry = pwd.getpwnam(user)
+    return ("setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--clear-groups")
+
+
+def test_root_starts_it_as_the_user_of_the_defaults_file(nobodys):
+    assert nobodys.code("start") == 0
+    assert nobodys.log.read_text().splitlines()[1:] == ["nobody"]
+    assert Path(f"/proc/{nobodys.pid()}").stat().st_uid == nobodys.log.stat().st_uid != 0
+    assert nobodys.log.stat().st_mode & 0o777 == 0o640
+    assert nobodys.pidfile.parent.owner() == nobodys.log.parent.owner() == "nobody"
+    assert nobodys("status", before=by("daemon")).returncode == 0
+    assert nobodys("stop", before=by("daemon")).returncode == 4
+
+
+def test_its_user_restarts_what_root_has_started_and_locked(nobodys):
+    (nobodys.folder / "subsys").mkdir()
+    assert nobodys.code("start") == 0
+    first = nobodys.pid()
+    done = nobodys("restart", before=by("nobody"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert nobodys.pid() != first and is_alive(nobodys.pid())
+    assert (nobodys.folder / "subsys" / NAME).owner() == "root"
 
 
 # -- the file itself --------------------------------------------------------------------------------------------------
