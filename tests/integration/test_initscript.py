@@ -327,6 +327,15 @@ def test_its_user_restarts_what_root_has_started_and_locked(nobodys):
     assert (nobodys.folder / "subsys" / NAME).owner() == "root"
 
 
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_who_may_not_start_it_is_told_so_though_the_configuration_is_hidden(nobodys, verb):
+    hidden = nobodys.folder / "etc"
+    hidden.mkdir(0o700)
+    nobodys.settings["CONFIG"] = nobodys.config.rename(hidden / "ixxsms.conf")
+    done = nobodys(verb, before=by("daemon"))
+    assert (done.returncode, done.stderr) == (4, f"{NAME}: only root and nobody may do this.\n")
+
+
 # -- the file itself --------------------------------------------------------------------------------------------------
 
 
