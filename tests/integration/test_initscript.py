@@ -192,6 +192,17 @@ def test_only_a_running_daemon_is_restarted_by_condrestart(idle):
         idle("stop")
 
 
+@pytest.mark.parametrize("verb", ["restart", "condrestart"])
+@pytest.mark.parametrize(("missing", "code"), [(NAME, 5), ("ixxsms.conf", 6)])
+def test_what_could_not_be_started_again_is_not_stopped(idle, verb, missing, code):
+    assert idle.code("start") == 0
+    pid = idle.pid()
+    (idle.folder / missing).unlink()
+    done = idle(verb)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert missing in done.stderr and is_alive(pid) and idle.pid() == pid
+
+
 @pytest.mark.parametrize("arguments", [(), ("begin",), ("",), ("status; true",)])
 def test_what_is_not_understood_is_code_2(tmp_path, arguments):
     done = Service(tmp_path)(*arguments)
