@@ -240,18 +240,50 @@ def test_status_tells_a_crash_by_the_pid_file_and_then_by_the_lock_file(idle):
 # -- pid files that lie -----------------------------------------------------------------------------------------------
 
 
-def test_a_pid_that_another_process_has_by_now_is_left_alone(idle):
-    with subprocess.Popen(["sleep", "60"]) as other:
-        idle.pidfile.parent.mkdir()
-        idle.pidfile.write_text(f"{other.pid}\n")
-        assert idle.code("status") == 1
-        assert idle.code("reload") == 7
-        assert idle.code("stop") == 0
-        assert other.poll() is None
-        idle.pidfile.write_text(f"{other.pid}\n")
-        assert idle.code("start") == 0
-        assert idle.pid() != other.pid and other.poll() is None
-        other.kill()
+@pytest.fixture
+def other(idle):
+    """Runs a command under the number that the pid file has."""
+    with ExitStack() as stack:
+
+        def run(*command: object) -> subprocess.Popen[bytes]:
+            made = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            stack.enter_context(made)
+            stack.callback(made.kill)
+            idle.pidfile.parent.mkdir()
+            idle.pidfile.write_text(f"{made.pid}\n")
+            return made
+
+        yield run
+
+
+def is_left_alone(service: Service, process: subprocess.Popen[bytes]) -> bool:
+    codes = [service.code(verb) for verb in ("status", "reload", "stop")]
+    return codes == [1, 7, 0] and process.poll() is None
+
+
+def test_a_pid_that_another_process_has_by_now_is_left_alone(idle, other):
+    process = other("sleep", "60")
+    assert is_left_alone(idle, process)
+    idle.pidfile.write_text(f"{process.pid}\n")
+    assert idle.code("start") == 0
+    assert idle.pid() != process.pid and process.poll() is None
+
+
+def test_a_process_that_merely_names_the_daemon_is_left_alone(idle, other):
+    log = idle.folder / f"{NAME}.log"
+    log.touch()
+    assert is_left_alone(idle, other("tail", "-f", log))
+
+
+def test_a_process_of_another_user_is_left_alone_whatever_its_arguments(idle, other):
+    idle.settings["USER"] = "nobody"
+    assert is_left_alone(idle, other("tail", "-f", idle.settings["DAEMON"]))
+
+
+def test_a_shell_that_is_about_to_become_the_daemon_counts_as_it(idle, other):
+    daemon = idle.settings["DAEMON"]
+    process = other("/bin/sh", "-c", "read line", NAME, idle.pidfile, idle.log, daemon, "--option")
+    assert idle("status").stdout == f"{NAME}: running, process {process.pid}.\n"
 
 
 @pytest.mark.parametrize("content", ["", "\n", "0\n", "-1\n", "1 1\n", "$(touch x)\n", "99999999\n", "99999999"])
