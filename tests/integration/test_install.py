@@ -702,6 +702,15 @@ def test_systemd_understands_the_units_and_finds_them_well_confined(installed_un
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_under_systemd_the_daemon_may_write_sms_among_the_call_records_of_sqlite(installed_units):
+    said = (ROOT / "cdr/sqlite/cdr_sqlite3_custom.conf").read_text().splitlines()[0]
+    folder = Path(re.search(r"writes (/\S+)\.$", said)[1]).parent
+    for unit in installed_units:
+        text = unit.with_name(unit.name.replace("@2", "@")).read_text()
+        paths = " ".join(re.findall(r"^ReadWritePaths=(.*)$", text, re.M)).split()
+        assert f"-{folder}" in paths, "its absence must be no error: there may be no Asterisk on this host"
+
+
 def test_logrotate_understands_its_file(pbx, tmp_path):
     needed("logrotate")
     pbx.install()
