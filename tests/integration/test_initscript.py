@@ -286,6 +286,12 @@ def test_a_shell_that_is_about_to_become_the_daemon_counts_as_it(idle, other):
     assert idle("status").stdout == f"{NAME}: running, process {process.pid}.\n"
 
 
+def test_a_daemon_whose_program_an_update_has_moved_is_still_the_daemon(idle, other):
+    before = idle.folder / "old" / NAME
+    process = other("/bin/sh", "-c", "read line", before)
+    assert idle("status").stdout == f"{NAME}: running, process {process.pid}.\n"
+
+
 @pytest.mark.parametrize("content", ["", "\n", "0\n", "-1\n", "1 1\n", "$(touch x)\n", "99999999\n", "99999999"])
 def test_a_pid_file_with_anything_else_is_a_stale_one(idle, content):
     idle.pidfile.parent.mkdir()
