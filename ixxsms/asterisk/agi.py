@@ -77,11 +77,13 @@ def _argument(argument: str, anything: bool) -> str:
     octets = os.fsencode(argument)
     if not anything or octets.startswith(b"base64:"):
         return _one_line(octets.decode("utf-8", "replace"))
-    if len(octets) > 2000:
-        from ixxsms.asterisk.variables import CUT_TEXT, was_cut
+    if len(octets) > 2000 or (b"," in octets and (b"(" in octets or b"[" in octets)):
+        from ixxsms.asterisk.variables import CUT_TEXT, SWALLOWED_TEXT, has_swallowed, was_cut
 
         if was_cut(octets):
             return CUT_TEXT
+        if has_swallowed(octets.decode("latin-1")):
+            return SWALLOWED_TEXT
     return "base64:" + b2a_base64(octets, newline=False).decode()
 
 

@@ -72,6 +72,8 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         #: In the order in which they came; those that have told nothing yet give way to new ones.
         self.connected: dict[_Connection, None] = {}
+        #: Of the calls under way, also of those that have hung up.
+        self.tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Begin to listen. Raises OSError."""
@@ -88,12 +90,15 @@ class Server:
         return listener
 
     async def close(self) -> None:
-        """End the calls under way, a second at most."""
-        tasks = [connection.task for connection in self.connected if connection.task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        """End the calls under way, after a second at most."""
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=CLOSE_SECONDS)
         for connection in list(self.connected):
             connection.end()
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=CLOSE_SECONDS)
 
     def has_room(self) -> bool:
         """Whether one more may come, if need be instead of one that says nothing."""
@@ -191,6 +196,8 @@ class _Connection(asyncio.Protocol):
             self.until = inf
             self._call = Call(env, self._ask)
             self.task = asyncio.get_running_loop().create_task(self._serve(self._call))
+            self._server.tasks.add(self.task)
+            self.task.add_done_callback(self._server.tasks.discard)
 
     async def _serve(self, call: Call) -> None:
         await self._server.serve(call)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ixxsms.asterisk.pieces import one_line
+from ixxsms.asterisk.variables import CUT_BASE64
 
 MISSED_CALL, QUEUE_ABANDON, VOICEMAIL, CDR = "missed_call", "queue_abandon", "voicemail", "cdr"
 
@@ -38,7 +39,7 @@ class Happening:
 
 @dataclass(frozen=True)
 class Asked:
-    """Somebody asks for an SMS. `text` is None where Text64 could not be read. `caller`: whom the limits count."""
+    """Somebody asks for an SMS. `text`: None where Text64 was cut, or cannot be read. `caller`: whom the limits count."""
 
     number: str
     text: str | None
@@ -135,6 +136,8 @@ def _caller(headers: Mapping[str, str]) -> str:
 
 
 def _text(base64_text: str) -> str | None:
+    if len(base64_text) == CUT_BASE64:
+        return None
     try:
         return base64.b64decode(base64_text, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):

@@ -20,9 +20,14 @@ LONGEST_LINE = 2000
 LONGEST_BASE64 = 1800
 
 #: Characters of base64 that are left where Asterisk has cut it.
-_CUT_BASE64 = 4092
+CUT_BASE64 = 4092
 CUT_TEXT = f"{BASE64}cut"  #: stands for a text that was cut: it is no base64
 CUT = "Asterisk has cut the text: one argument holds 3,000 octets in base64, or 4,000 plain ones."
+SWALLOWED_TEXT = f"{BASE64}swallowed"  #: stands for a text that may hold other arguments
+SWALLOWED = (
+    "The text has a bracket that is not closed, and Asterisk may have taken the arguments behind it for text: "
+    "give it as base64."
+)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _PLAIN = re.compile(r"[A-Za-z0-9 _.+-]{0,60}")
@@ -36,6 +41,12 @@ class Asked:
     caller: str
     args: tuple[str, ...]
     query: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, position: int, name: str) -> str:
+        """An argument that is a text, as `read_text` reads it. Raises ValueError with one sentence."""
+        if position < len(self.args) and has_swallowed(self.args[position]):
+            raise ValueError(SWALLOWED)
+        return read_text(self.argument(position, name))
 
     def argument(self, position: int, name: str) -> str:
         """An argument by its position, from 0, or else by its name in the query; empty where it is not given."""
@@ -81,9 +92,12 @@ def set_commands(values: Mapping[str, str]) -> list[bytes]:
 
 
 def in_base64(name: str, text: str) -> dict[str, str]:
-    """The variables that carry a text: NAME, and NAME_2, NAME_3… where one cannot carry all of it."""
+    """The variables that carry a text: NAME, and NAME_2, NAME_3… where one cannot carry all of it; then an empty one,
+    for a channel may still have the pieces of an earlier text.
+    """
     coded = base64.b64encode(text.encode(errors="replace")).decode()
     pieces = [coded[at : at + LONGEST_BASE64] for at in range(0, len(coded), LONGEST_BASE64)] or [""]
+    pieces.append("")
     return {name if number == 1 else f"{name}_{number}": piece for number, piece in enumerate(pieces, 1)}
 
 
@@ -92,17 +106,43 @@ def read_text(argument: str) -> str:
 
     Raises ValueError with one sentence where Asterisk has cut it.
     """
+    if argument == SWALLOWED_TEXT:
+        raise ValueError(SWALLOWED)
     if not argument.startswith(BASE64):
         if was_cut(argument.encode()):
             raise ValueError(CUT)
         return argument
     pieces = argument[len(BASE64) :].split(".")
     try:
-        if any(len(piece) == _CUT_BASE64 for piece in pieces):
+        if any(len(piece) == CUT_BASE64 for piece in pieces):
             raise ValueError(CUT)
         return readable(b"".join(base64.b64decode(piece.strip(), validate=True) for piece in pieces))
     except (binascii.Error, ValueError):
         raise ValueError(CUT) from None
+
+
+def has_swallowed(argument: str) -> bool:
+    """Whether what stands behind a comma here may have been further arguments: Asterisk takes no comma for the end of
+    an argument after a bracket that is not closed, not even behind quotes.
+    """
+    if argument.startswith(BASE64) or "," not in argument:
+        return False
+    return any(
+        depth > 0 and "," in argument[first:]
+        for depth, first in (_never_closed(argument, pair) for pair in ("()", "[]"))
+    )
+
+
+def _never_closed(text: str, pair: str) -> tuple[int, int]:
+    """How many brackets of that kind are open at the end, and where the first of them is."""
+    depth, first = 0, 0
+    for at, letter in enumerate(text):
+        if letter == pair[0]:
+            first = first if depth else at
+            depth += 1
+        elif letter == pair[1] and depth:
+            depth -= 1
+    return depth, first
 
 
 def was_cut(octets: bytes) -> bool:

@@ -59,6 +59,7 @@ async def serve(
             await asyncio.Event().wait()
         finally:
             listener.close()
+            store.give_up()
             await server.close()
     finally:
         listeners.remove(store.accepted)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from ixxsms import inbox, lists, onetimecodes, outbox, requests
-from ixxsms.asterisk.variables import Asked, in_base64, read_text, sip_user
+from ixxsms.asterisk.variables import Asked, in_base64, sip_user
 from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
+from ixxsms.models import Incoming
 from ixxsms.numbering import Plan, check
 from ixxsms.requests import Ask, Reply, Status
 
@@ -64,7 +65,7 @@ def _ask(plan: Plan, send: Send) -> Ask | Reply:
     if asked.query.get("only") == "mobile" and not check(plan, number).mobile:
         return Reply(Status.REFUSED, error="This number is not a mobile one.")
     try:
-        text = read_text(asked.argument(1, "text"))
+        text = asked.text(1, "text")
     except ValueError as error:
         return Reply(Status.REFUSED, error=str(error))
     trunk, sender = asked.argument(2, "trunk").strip(), asked.argument(3, "sender")
@@ -113,17 +114,20 @@ def inbox_(session: Session, _config: Config, _plan: Plan, asked: Asked, _now: f
     """[ID]: that incoming SMS; without one, the newest. The text may need SMSTEXT64_2 and so on."""
     wanted = asked.argument(0, "id").strip()
     if wanted and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
-        return {"SMSERROR": "The id of an incoming SMS is a number.", "SMSSTATUS": "FAILED"}
+        return _incoming(None, "FAILED", "The id of an incoming SMS is a number.")
     row = inbox.get(session, int(wanted)) if wanted else next(iter(inbox.latest(session, 1)), None)
-    if row is None:
-        return {"SMSERROR": "", "SMSSTATUS": "EMPTY"}
+    return _incoming(row, "RECEIVED" if row else "EMPTY")
+
+
+def _incoming(row: Incoming | None, status: str, error: str = "") -> Variables:
+    """All variables, each time: a channel that has asked before has the values of another SMS."""
     return {
-        "SMSID": str(row.id),
-        "SMSFROM": row.source,
-        "SMSTO": row.destination,
-        **in_base64("SMSTEXT64", row.text),
-        "SMSERROR": "",
-        "SMSSTATUS": "RECEIVED",
+        "SMSID": str(row.id) if row else "",
+        "SMSFROM": row.source if row else "",
+        "SMSTO": row.destination if row else "",
+        **in_base64("SMSTEXT64", row.text if row else ""),
+        "SMSERROR": error,
+        "SMSSTATUS": status,
     }
 
 
@@ -141,7 +145,7 @@ def sip_message(session: Session, config: Config, plan: Plan, asked: Asked, now:
 
 def _sip_user(asked: Asked) -> str:
     try:
-        return sip_user(read_text(asked.argument(2, "from")))
+        return sip_user(asked.text(2, "from"))
     except ValueError:
         return ""
 
@@ -160,7 +164,7 @@ def send_code(session: Session, config: Config, plan: Plan, asked: Asked, now: f
     code = onetimecodes.new_code(config.otp_digits)
     number = check(plan, asked.argument(0, "number")).number
     try:
-        text = read_text(asked.argument(1, "text")) or CODE_TEXT
+        text = asked.text(1, "text") or CODE_TEXT
     except ValueError as error:
         return CodeSent(Reply(Status.REFUSED, error=str(error)), "", False)
     text = text.replace("{code}", code) if "{code}" in text else f"{text} {code}"

@@ -93,7 +93,7 @@ class Store:
         self._claimed: frozenset[int] = frozenset()
         self._early: dict[int, Outcome | None] = {}
         self._plan: tuple[Plan, float] | None = None
-        self._writing = False
+        self._writing = self._ending = False
         self._watching: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -121,6 +121,8 @@ class Store:
         """Wait until the message is settled; None where `seconds` are over or nobody waits for it any more."""
         if message_id in self._early:
             return self._early.pop(message_id)
+        if self._ending:
+            return None
         future: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._waiting[message_id] = _Waiter(time.monotonic() + seconds, gone, future)
         if self._watching is None or self._watching.done():
@@ -141,6 +143,11 @@ class Store:
                 waiter.future.set_result(outcome)
             if not waiter and message_id in self._claimed:
                 self._early[message_id] = outcome
+
+    def give_up(self) -> None:
+        """Nobody waits for an outcome any more: the daemon ends, and what is queued goes out after that."""
+        self._ending = True
+        self._answer(dict.fromkeys(list(self._waiting)))
 
     def close(self) -> None:
         for _, future in self._pending:

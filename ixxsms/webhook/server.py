@@ -140,7 +140,7 @@ async def _hear(connection: h11.Connection, reader: asyncio.StreamReader, writer
         event = connection.next_event()
         if event is h11.NEED_DATA:
             if connection.they_are_waiting_for_100_continue:
-                writer.write(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+                _write(writer, connection.send(h11.InformationalResponse(status_code=100, headers=[])))
             connection.receive_data(await reader.read(_READ_OCTETS))
         elif isinstance(event, h11.Request):
             request = event
@@ -156,6 +156,12 @@ async def _hear(connection: h11.Connection, reader: asyncio.StreamReader, writer
             return None
 
 
+def _write(writer: asyncio.StreamWriter, data: bytes | None) -> None:
+    if writer.is_closing():  # where it was reset uvloop's transport raises what is no OSError
+        raise ConnectionResetError
+    writer.write(data or b"")
+
+
 async def _tell(connection: h11.Connection, writer: asyncio.StreamWriter, answer: Answer, last: bool) -> None:
     body = answer.text.encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
@@ -163,6 +169,6 @@ async def _tell(connection: h11.Connection, writer: asyncio.StreamWriter, answer
     headers += [("Connection", "close")] if last else []
     response = h11.Response(status_code=answer.status, headers=headers, reason=b"")
     for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-        writer.write(connection.send(event) or b"")
+        _write(writer, connection.send(event))
     async with asyncio.timeout(SECONDS):
         await writer.drain()

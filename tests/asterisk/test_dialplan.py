@@ -42,6 +42,10 @@ exten => list,1,AGI(${IXXSMS_AGI}/list,${DO},${LIST},${NUMBER})
 exten => inbox,1,AGI(${IXXSMS_AGI}/inbox,${ID})
  same => n,Set(EXTRA=${SMSFROM} ${SMSTO} ${BASE64_DECODE(${SMSTEXT64})})
  same => n,Goto(done,s,1)
+exten => again,1,AGI(${IXXSMS_AGI}/inbox,${FIRST})
+ same => n,AGI(${IXXSMS_AGI}/inbox,${ID})
+ same => n,Set(EXTRA=${SMSSTATUS} ${SMSID} ${SMSFROM} ${SMSTO} ${SMSTEXT64}.)
+ same => n,Goto(done,s,1)
 exten => nowhere,1,AGI(${IXXSMS_AGI}/nowhere)
  same => n,Goto(done,s,1)
 exten => otp,1,NoOp(RUN${RUN}!)
@@ -129,6 +133,19 @@ def test_with_the_daemon_down_a_call_is_told_so_at_once(site):
     status, _, _, error, returned = site.call("send", NUMBER="600123456")
     assert (status, returned) == ("FAILED", "FAILED")
     assert error.startswith("ixxmassivesms does not answer at agi://")
+
+
+def test_a_call_that_waits_while_the_daemon_ends_hears_that_its_sms_is_queued(site):
+    with site.daemon() as daemon:
+        site.system.ixxsms("trunk", "disable", "provider")
+        run = site.start("send", NUMBER="600123470")
+        eventually(lambda: "34600123470" in site.system.ixxsms("outbox"))
+        daemon.terminate()
+        status, message_id, _, error, _ = site.result(run)
+    site.system.ixxsms("trunk", "enable", "provider")
+    assert (status, error) == ("QUEUED", "")
+    assert int(message_id) > 0
+    assert "ERROR" not in site.daemon_log()
 
 
 def test_with_the_daemon_down_a_sip_phone_is_told_so(site, sip_port):
@@ -252,6 +269,7 @@ def test_an_incoming_sms_is_handed_to_the_dialplan(served):
     assert served.call("inbox", ID=str(first.id))[:2] == ["RECEIVED", str(first.id)]
     assert served.call("inbox", ID=str(first.id))[4] == '34600999888 34900123123 BAJA, "¡ya!" ☕'
     assert served.call("inbox")[4] == "34600999890 34900123123 onetwo"
+    assert served.call("again", FIRST=str(long.id), ID="99999")[4] == "EMPTY    ."
     assert served.call("inbox")[1] == str(long.id)
     assert served.call("inbox", ID="99999")[0] == "EMPTY"
     assert served.call("inbox", ID="x")[0] == "FAILED"

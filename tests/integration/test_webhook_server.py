@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 
 import pytest
@@ -27,6 +28,10 @@ def serve(request, monkeypatch):
         if asked.target == "/slow":
             start.at_work.release()
             await asyncio.sleep(60)
+        if asked.target == "/held":
+            start.at_work.release()
+            await asyncio.to_thread(start.go_on.wait, 20)
+            asyncio.get_running_loop().call_soon(start.told.release)  # behind the answer, which follows at once
         if asked.target == "/broken":
             raise RuntimeError("broken on purpose")
         return Answer(200, f"{asked.method} {asked.target} {len(asked.body)}")
@@ -48,7 +53,7 @@ def serve(request, monkeypatch):
         assert listening.wait(10)
         return ports[0]
 
-    start.at_work = threading.Semaphore(0)
+    start.at_work, start.told, start.go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
     yield start
     loop.call_soon_threadsafe(stopped.set)
     for thread in threads:
@@ -91,6 +96,18 @@ def test_requests_on_one_connection_are_answered_in_turn(serve):
     assert heard.count(b"HTTP/1.1 200") == 4
     assert b"POST /p 3" in heard
     assert b"POST /c 2" in heard
+
+
+def test_one_that_is_reset_before_its_answer_costs_no_line_in_the_log(serve, caplog):
+    port = serve()
+    with connect(port) as connection:
+        connection.sendall(b"GET /held HTTP/1.1\r\nHost: me\r\n\r\n")
+        assert serve.at_work.acquire(timeout=20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert ask(port, GET).startswith(b"HTTP/1.1 200")  # the reset has been heard too
+    serve.go_on.set()
+    assert serve.told.acquire(timeout=20)
+    assert caplog.text == ""
 
 
 def test_one_that_waits_for_leave_to_send_its_body_gets_it(serve):

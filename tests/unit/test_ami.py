@@ -258,6 +258,9 @@ def test_a_request_for_an_sms_says_who_asks():
     assert event(Event="UserEvent", UserEvent="SendSMS").caller == "ami"
     for wrong in ("%%%", "aG9sYQ", b64("x")[:-1], base64.b64encode(b"\xff\xfe").decode(), "ñ"):
         assert event(Event="UserEvent", UserEvent="SendSMS", Text64=wrong).text is None, wrong
+    # BASE64_ENCODE gives no more than so much.
+    assert event(Event="UserEvent", UserEvent="SendSMS", Text64=b64("x" * 3069)).text is None
+    assert event(Event="UserEvent", UserEvent="SendSMS", Text64=b64("x" * 3066)).text == "x" * 3066
     assert event(Event="UserEvent", UserEvent="SendSMS", Text64="", Id="a\nb\x1b" + "c" * 99).id == "a b " + "c" * 60
 
 
