@@ -84,11 +84,13 @@ class Held:
             room -= message.segments
         return batch
 
-    def give_back(self) -> None:
-        """All that is ahead is queued again."""
-        for message_id in self.ids_ahead():
+    def give_back(self) -> list[int]:
+        """All that is ahead is to be queued again, and not to be handed over any more whatever becomes of that."""
+        back = self.ids_ahead()
+        for message_id in back:
             del self.owed[message_id]
         self._ahead.clear()
+        return back
 
     # -- leases ------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +103,9 @@ MOST_HELD = 1_000
 DOUBTFUL_FOR = 3600.0
 MOST_DOUBTFUL = 100
 
+#: A commit whose answer was lost may still be under way: after so many seconds it is found out once more what it did.
+FIND_OUT_AGAIN = 60.0
+
 
 @dataclass
 class Identity:
@@ -165,6 +170,7 @@ class Sender:
         self._rate = 0.0
         self._failing_since: float | None = None
         self._doubtful: list[float] = []
+        self._find_out_at = inf
         self._refreshed = self._reported = self._placed = self._look_at = 0.0
         self._told: tuple[Link, str] = (Link.STARTING, "")
         self._told_since = time.time()
@@ -208,6 +214,7 @@ class Sender:
             return False
         ready = (
             self._claims_ahead()
+            and not self._store_failed
             and self._journal_of == self._identity.daemon_id
             and self._held.messages_ahead < QUEUE_ROOM
         )
@@ -258,17 +265,28 @@ class Sender:
             self._held.take_given()
             self._hand_over()
             self._refresh()
+            if time.monotonic() >= self._find_out_at:
+                self._find_out_at, self._store_failed = inf, True
             if self._is_due():
-                with self._transaction:
+                with self._transaction, self._failing():
                     self._held.take_given()
                     self._exchange()
         except DatabaseError as error:
-            if not self._store_failed:
+            if self._failing_since is None:
                 log.error("trunk %s: %s", self.name, error)
+                self._failing_since = time.monotonic()
             self._store_failed = True
-            self._failing_since = self._failing_since or time.monotonic()
             self._turn_away()  # before the wait: what comes now is tried first, the database may be back
             self._hear(self._driver.poll(1.0))
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Where this fails it is to be found out what was committed, before anybody claims for this trunk again."""
+        try:
+            yield
+        except DatabaseError:
+            self._store_failed = True
+            raise
 
     def _is_due(self) -> bool:
         """Whether there is something to write down or to claim, now."""
@@ -395,7 +413,7 @@ class Sender:
         self._measure(began)
         room = self._claimable()
         self._woken = False
-        back = self._held.ids_ahead() if self._held.messages_ahead and self._given_up() else []
+        back = self._held.give_back() if self._held.messages_ahead and self._given_up() else []
         try:
             claimed, leases = self._transact(partial(self._record_and_claim, back=back, room=room), attempts=1)
             self._give_way = 0.0
@@ -406,7 +424,7 @@ class Sender:
         self._held.drop(all_of_them=self._store_failed)  # then it had to find out what was committed before
         self._store_failed, self._failing_since = False, None
         heard, self._heard = self._heard, Heard()
-        self._settle(heard, back)
+        self._settle(heard)
         self._backlog = self._give_way > 0 or (bool(claimed) and sum(message.segments for message in claimed) >= room)
         self._held.take(claimed, began)
         self._held.lease(leases)
@@ -495,6 +513,7 @@ class Sender:
         except DatabaseError:
             if committing:
                 self._doubtful.append(now)
+                self._find_out_at = time.monotonic() + FIND_OUT_AGAIN
             raise
         finally:
             self._doubtful = [at for at in self._doubtful if at > time.time() - DOUBTFUL_FOR][-MOST_DOUBTFUL:]
@@ -557,11 +576,9 @@ class Sender:
             usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)
         return claimed
 
-    def _settle(self, heard: Heard, back: list[int]) -> None:
-        """Keep our own account of what was recorded and given back."""
+    def _settle(self, heard: Heard) -> None:
+        """Keep our own account of what was recorded."""
         owed = self._held.owed
-        if back:
-            self._held.give_back()
         more = sent = 0
         for accepted in heard.of(Accepted):
             segments = len(accepted.remote_ids)
@@ -644,12 +661,12 @@ class Sender:
         deadline = time.monotonic() + self._config.stop_seconds
         while True:
             try:
-                with self._transaction:
+                with self._transaction, self._failing():
                     self._held.take_given()
-                    back = self._held.ids_ahead()
+                    back = self._held.give_back()
                     self._transact(partial(self._record_and_claim, back=back, room=0.0))
                     self._held.drop(all_of_them=self._store_failed)
-                self._settle(self._heard, back)
+                self._settle(self._heard)
                 self._heard = Heard()
                 if self._journal and not self._held.owed:
                     self._journal.end()

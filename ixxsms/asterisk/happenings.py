@@ -39,7 +39,7 @@ class Happening:
 
 @dataclass(frozen=True)
 class Asked:
-    """Somebody asks for an SMS. `text`: None where Text64 was cut, or cannot be read. `caller`: whom the limits count."""
+    """Somebody asks for an SMS. `text`: None where Text64 was cut or is none. `caller`: whom the limits count."""
 
     number: str
     text: str | None

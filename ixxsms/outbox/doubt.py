@@ -69,7 +69,9 @@ def resolve(
     """A person settles messages in doubt: sent, failed or resend. The choice is that of `doubtful`. Raises BadInput."""
     if verdict not in list(Verdict):
         raise BadInput(f'"{verdict[:20]}" is no verdict on a message in doubt; it is {", ".join(Verdict)}.')
-    rows = session.execute(_selected(select(Message.id, Message.urgency), ids, campaign_id, trunk_id))
+    # Locked: its answer may be recorded just now, and what is not in doubt any more is not settled.
+    chosen = _selected(select(Message.id, Message.urgency), ids, campaign_id, trunk_id).with_for_update()
+    rows = session.execute(chosen)
     urgency: dict[int, int] = {row.id: row.urgency for row in rows}
     found = list(urgency)
     kept = 0

@@ -45,6 +45,8 @@ def fail_over(
                 or_(Campaign.id.is_(None), Campaign.state != str(CampaignState.CANCELLED)),
                 ~delivered.exists(),
             )
+            # Its receipt may come twice, through two daemons: the second must see that it goes on already.
+            .with_for_update(of=Message)
         )
         for row in rows:
             tried = tried_by(row.tried) | {trunk_id}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ixxsms.bulk import one_of, read_by_index, update_columns, update_each
@@ -44,6 +45,16 @@ _MAY_BE_ACCEPTED = f"{one_of('messages.state', words(sources(MessageState.ACCEPT
 _Outcome = TypeVar("_Outcome", Deferred, InDoubt)
 
 
+@cache
+def _may_be_accepted(trunk_id: int, daemon_id: int) -> str:
+    """For an answer that this daemon has heard from this trunk: not where another one has the message by now."""
+    elsewhere = one_of("messages.state", words(sources(MessageState.ACCEPTED) - SUBMITTED))
+    mine = f"messages.via_trunk_id = {trunk_id:d} AND messages.daemon_id = {daemon_id:d}"
+    nobodys = "messages.daemon_id NOT IN (SELECT daemons.id FROM daemons)"  # and to be settled as an orphan
+    submitted = f"messages.state = '{MessageState.SUBMITTED}' AND ({mine} OR {nobodys})"
+    return f"{elsewhere} OR ({IS_FRESH}) OR ({submitted})"
+
+
 @dataclass(frozen=True)
 class Retry:
     """What becomes of a deferred message: how often it is tried, and the first wait in seconds."""
@@ -75,11 +86,13 @@ def record(
     Recording an outcome twice, or one of a message that a receipt has settled meanwhile, changes nothing.
     """
     read_by_index(session)
-    _record_accepted(session, trunk_id, heard.of(Accepted), now, cdr_due, since)
+    guard = _MAY_BE_ACCEPTED if daemon_id is None else _may_be_accepted(trunk_id, daemon_id)
+    _record_accepted(session, trunk_id, heard.of(Accepted), now, cdr_due, since, guard)
     others_heard: list[Outcome] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
     if daemon_id is not None:
         spell_out_some(session, [o.message_id for o in others_heard], trunk_id, daemon_id, since, now)
-    _record_refused(session, heard.of(Refused), now)
+    refused = _not_another_ones(session, trunk_id, daemon_id, heard.of(Refused))
+    _record_refused(session, refused, now)
     deferred = _held(session, trunk_id, daemon_id, heard.of(Deferred))
     _record_deferred(session, trunk_id, deferred, now, retry, others, routes)
     in_doubt = _held(session, trunk_id, daemon_id, heard.of(InDoubt))
@@ -102,6 +115,22 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
     return [o for o in outcomes if o.message_id in held]
 
 
+def _not_another_ones(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list[Refused]) -> list[Refused]:
+    """Those of messages that no other trunk or daemon has submitted since."""
+    if not outcomes or daemon_id is None:
+        return outcomes
+    others: set[int] = set()
+    for ids in chunks([o.message_id for o in outcomes]):
+        has = select(Message.id).where(
+            Message.id.in_(ids),
+            Message.state == str(MessageState.SUBMITTED),
+            or_(Message.via_trunk_id != trunk_id, Message.daemon_id != daemon_id),
+            Message.daemon_id.in_(select(Daemon.id)),
+        )
+        others.update(session.scalars(has.with_for_update(of=Message)))
+    return [o for o in outcomes if o.message_id not in others]
+
+
 def _record_accepted(
     session: Session,
     trunk_id: int | None,
@@ -109,6 +138,7 @@ def _record_accepted(
     now: float,
     cdr_due: bool,
     since: Mapping[int, float] | None = None,
+    guard: str = _MAY_BE_ACCEPTED,
 ) -> None:
     """`trunk_id`, `since`: through which trunk, and since when, what the trunk has on a lease."""
     ids = [o.message_id for o in outcomes]
@@ -126,7 +156,7 @@ def _record_accepted(
         same={"via_trunk_id": trunk_id, "accepted_at": now, "cdr_due": cdr_due},
         unless_set=("submitted_at", "via_trunk_id"),
         fixed=_ACCEPTED,
-        guard=_MAY_BE_ACCEPTED,
+        guard=guard,
     )
     _keep_segments(session, outcomes)
 
@@ -235,7 +265,8 @@ def _keep_segments(session: Session, outcomes: Iterable[Accepted | InDoubt]) -> 
     One whose id is not known is kept with an empty key, which no receipt has: it is silent, but it is a segment.
     """
     long = [o.message_id for o in outcomes if len(o.remote_ids) > 1]
-    known = {i for ids in chunks(long) for i in session.scalars(select(Message.id).where(Message.id.in_(ids)))}
+    settled = Message.state.not_in([str(MessageState.QUEUED), str(MessageState.SUBMITTED)])  # or it is another one's
+    known = {i for ids in chunks(long) for i in session.scalars(select(Message.id).where(Message.id.in_(ids), settled))}
     segments = [
         Segment(message_id=o.message_id, part=part, remote_id=remote_id[:65], remote_key=remote_key(remote_id))
         for o in outcomes
@@ -282,6 +313,10 @@ def settle_dead(
     Except for what is known, by (trunk, message): what was answered is recorded, and what has not left is queued again.
     Returns how many messages are in doubt.
     """
+    # Locked: of two who settle the same daemon the second would queue again what the first has, and a sender claimed
+    # since. And who is entered no more has been settled.
+    entered = select(Daemon.id).where(Daemon.id.in_(daemon_ids)).order_by(Daemon.id).with_for_update()
+    daemon_ids = session.scalars(entered).all()
     spell_out_of(session, daemon_ids, trunk_id)
     held = select(Message.via_trunk_id, Message.id).where(Message.daemon_id.in_(daemon_ids))
     if trunk_id is not None:

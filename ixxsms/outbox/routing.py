@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, SQLColumnExpression, bindparam, func, literal, or_, select, update
+from sqlalchemy import Integer, SQLColumnExpression, and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms.models import Campaign, Message, Route, RoutePrefix
@@ -79,12 +79,17 @@ def reroute(session: Session, only: Collection[int] | None = None) -> int:
 
     `only`: these messages, which had left and are to be queued again.
     """
+    held: set[int] = set()
     if only is None:
         open_ones = [str(state) for state in (CampaignState.PAUSED, CampaignState.RUNNING)]
-        hold(session, session.scalars(select(Campaign.id).where(Campaign.state.in_(open_ones))).all())
+        # Again: while the first are waited for others may be created, and leased.
+        while new := set(session.scalars(select(Campaign.id).where(Campaign.state.in_(open_ones)))) - held:
+            hold(session, new)
+            held |= new
     wanted = route_of(session, Message.number)
     submitted = Message.state == str(MessageState.SUBMITTED)  # it may be deferred, and queued again
-    concerned = or_(QUEUED, submitted) if only is None else Message.id.in_(only)
+    ours = or_(Message.campaign_id.is_(None), Message.campaign_id.in_(held))
+    concerned = and_(or_(QUEUED, submitted), ours) if only is None else Message.id.in_(only)
     bound = select(Campaign.id).where(Campaign.trunk_id.is_not(None))
     changed = session.execute(
         update(Message)
@@ -94,9 +99,10 @@ def reroute(session: Session, only: Collection[int] | None = None) -> int:
         .values(route_id=wanted),
         execution_options={"synchronize_session": False},
     )
-    # What has a route is not fresh any more: each trunk of the route takes its share.
-    session.execute(
-        update(Message).where(QUEUED, Message.not_before == FRESH, Message.route_id != 0).values(not_before=0.0),
-        execution_options={"synchronize_session": False},
-    )
+    if only is None:
+        # What has a route is not fresh any more: each trunk of the route takes its share.
+        routed = (QUEUED, Message.campaign_id.in_(held), Message.not_before == FRESH, Message.route_id != 0)
+        session.execute(
+            update(Message).where(*routed).values(not_before=0.0), execution_options={"synchronize_session": False}
+        )
     return int(changed.rowcount)  # type: ignore[attr-defined]

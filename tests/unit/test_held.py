@@ -43,7 +43,7 @@ def test_what_is_given_back_is_owed_no_more():
     held = Held()
     held.take([message(1), message(2)], 1.0)
     handed(held, room=1.0)
-    held.give_back()
+    assert held.give_back() == [2]
     assert (list(held.owed), held.ids_ahead()) == ([1], [])
 
 
