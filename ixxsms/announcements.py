@@ -30,13 +30,14 @@ _LAST = [str(state) for state, nexts in MESSAGE_STEPS.items() if not nexts]
 
 @dataclass(frozen=True)
 class Arrived:
-    """An SMS that came in, by the id of its row."""
+    """An SMS that came in, by the id of its row. `received_at`: seconds since 1970."""
 
     id: int
     source: str
     destination: str
     trunk: str
     text: str
+    received_at: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def arrived(session: Session, limit: int) -> list[Arrived]:
     """What came in and was not announced, the oldest first."""
     rows = session.scalars(select(Incoming).where(_UNANNOUNCED).order_by(Incoming.id).limit(limit)).all()
     names: dict[int, str] = {row.id: row.name for row in session.execute(select(Trunk.id, Trunk.name))} if rows else {}
-    return [Arrived(r.id, r.source, r.destination, names.get(r.trunk_id, ""), r.text) for r in rows]
+    return [Arrived(r.id, r.source, r.destination, names.get(r.trunk_id, ""), r.text, r.received_at) for r in rows]
 
 
 def mark_announced(session: Session, sms_id: int, now: float) -> None:

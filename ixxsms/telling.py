@@ -1,5 +1,7 @@
 """Tells Asterisk what came in and what became of the messages that it asked for: events, SIP messages, calls back.
 
+Whatever waited for Asterisk is told, however old it is; hooks act on what is recent.
+
 A fact is marked as told when Asterisk has answered, so a lost link or a restart loses none. Where the link is lost
 within one SMS, what of it was told already is remembered and not told again.
 """
@@ -36,6 +38,10 @@ MAIL_WAITS = (0.0, 10.0, 60.0, 300.0)
 
 #: A receipt that has not come within a week is not waited for; looked after once an hour.
 FORGET_AFTER, FORGET_EVERY = 7 * 24 * 3600.0, 3600.0
+
+#: Hooks act on an SMS for so many seconds after it came. What waited for Asterisk longer, all of the inbox where there
+#: was none before, is announced only: nobody wants an answer or a call because of what he wrote days ago.
+RECENT = 3600.0
 
 #: Milliseconds that a called back phone may ring.
 RINGING = 45_000
@@ -153,8 +159,10 @@ def _look(session: Session) -> tuple[list[Change], list[tuple[Arrived, SipRoute 
 
 
 def _settle(session: Session, config: Config, sms: Arrived, now: float) -> tuple[bool, list[CallBack]]:
-    """It is announced: in the same transaction the hooks act on it, so that they do so once."""
+    """It is announced: in the same transaction the hooks act on it if it is recent, so that they do so once."""
     announcements.mark_announced(session, sms.id, now)
+    if now - sms.received_at > RECENT:
+        return False, []
     plan = _plan(session)
     if plan is None:
         return False, []

@@ -297,3 +297,23 @@ def test_a_keyword_makes_asterisk_call_back_with_the_text_as_base64(world):
     with world.database.read() as session:
         assert session.scalars(select(Message.text)).all() == ["Yes"]
         assert variables["SMSID"] == str(session.scalar(select(Incoming.id)))
+
+
+def test_an_sms_older_than_an_hour_is_announced_and_no_hook_acts_on_it(world):
+    with world.database.write() as session:
+        plan = numbering_plan.get(session)
+        hook_rules.add(
+            session, plan, "call", "sms", max_segments=10, keyword="call", call_back="PJSIP/{number}@t", text="Yes"
+        )
+    agos = {"34600000001": 365 * 24 * 3600.0, "34600000002": 3700.0, "34600000003": 3500.0}
+    for source, ago in agos.items():
+        world.receive("call me", source=source, ago=ago)
+    world.tell()
+    world.tell()
+    assert [headers["From"] for headers in world.asterisk.events("SMSReceived")] == list(agos)
+    assert [headers["Channel"] for headers in world.asterisk.events("Originate")] == ["PJSIP/34600000003@t"]
+    with world.database.read() as session:
+        assert session.scalars(select(Message.number)).all() == ["34600000003"]
+    world.receive("call me", source="34600000001")  # what was let pass does not count for --every-hours
+    world.tell()
+    assert [headers["Channel"] for headers in world.asterisk.events("Originate")][1:] == ["PJSIP/34600000001@t"]
