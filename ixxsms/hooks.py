@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ixxsms import arrivals, lists, requests
+from ixxsms import arrivals, lists, outbox, requests
 from ixxsms.asterisk import happenings
 from ixxsms.asterisk.happenings import Asked, Happening
 from ixxsms.config import Config
@@ -89,6 +89,8 @@ def incoming(
     word = next(iter(text.split()), "").casefold()
     if not sender.mobile or not word or arrivals.opts_out(config, text):
         return False, []
+    if outbox.opted_out(session, {sender.number}):  # not called either
+        return False, []
     queued, calls = False, []
     for hook in _concerned(session, plan, SMS, sender.number, destination, "", now):
         if hook.keyword.casefold() != word or _is_excluded(session, hook, sender.number):
@@ -144,7 +146,7 @@ def _first_time(session: Session, hook: Hook, number: str, now: float) -> bool:
 def _write(
     session: Session, config: Config, plan: Plan, hook: Hook, number: str, values: dict[str, str], now: float
 ) -> bool:
-    """Queue the hook's text for the number. A refused one does not count as written to."""
+    """Queue the hook's text for the number. A refused one does not count as written to, unless the hook calls back."""
     values = {**values, "time": f"{datetime.fromtimestamp(now):%H:%M}"}
     # Literally, each field once: a value with braces in it is text, never a field.
     text = FIELD.sub(lambda field: values[field[1]][:40], hook.template)
@@ -162,6 +164,8 @@ def _write(
     )
     if reply.status is Status.REFUSED:
         log.warning("hook %s: nothing is sent to %s: %s", hook.name, number, reply.error)
-        session.execute(update(HookRun).where(HookRun.hook_id == hook.id, HookRun.number == number).values(at=0.0))
+        if not hook.call_back:  # else a stranger whose limit is reached could have himself called as often as he writes
+            this = (HookRun.hook_id == hook.id) & (HookRun.number == number)
+            session.execute(update(HookRun).where(this).values(at=0.0))
         return False
     return True

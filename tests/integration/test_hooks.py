@@ -9,7 +9,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from ixxsms import config, daemons, hook_rules, hooks, lists, manager, numbering_plan, outbox, sip_routes
+from ixxsms import config, daemons, hook_rules, hooks, lists, manager, numbering_plan, optouts, outbox, sip_routes
 from ixxsms.asterisk import happenings
 from ixxsms.asterisk.happenings import Asked, Happening
 from ixxsms.csvfile import Row
@@ -182,6 +182,30 @@ def test_what_a_limit_refuses_does_not_count_as_written_to(rules):
     assert rules.act(number="600000001")
     assert not rules.act()
     assert rules.act(now=NOON + 25 * HOUR)
+
+
+def test_who_is_refused_the_text_of_a_hook_is_still_called_back_once_in_its_hours(rules):
+    rules.add("call", "sms", keyword="call", call_back="PJSIP/{number}@trunk", text="We call you")
+    rules.settings = dataclasses.replace(rules.settings, values={**rules.settings.values, "request_per_day": 1})
+    assert rules.incoming("call", source="600000001")[0]
+    called = [rules.incoming("call", now=NOON + n) for n in range(3)]
+    assert [(queued, len(calls)) for queued, calls in called] == [(False, 1), (False, 0), (False, 0)]
+    queued, calls = rules.incoming("call", now=NOON + 25 * HOUR)
+    assert (queued, len(calls)) == (True, 1)
+
+
+def test_who_has_opted_out_is_neither_written_to_nor_called(rules):
+    rules.add("both", "sms", keyword="call", call_back="PJSIP/{number}@trunk", text="We call you")
+    rules.add("only", "sms", keyword="call", call_back="Local/{number}@out", every_hours=0)
+    with rules.database.write() as session:
+        plan = numbering_plan.get(session)
+        optouts.add(session, plan, CALLER, now=NOON)
+    assert rules.incoming("call") == (False, [])
+    assert rules.sent() == []
+    with rules.database.write() as session:
+        optouts.remove(session, plan, CALLER)
+    queued, calls = rules.incoming("call")
+    assert (queued, len(calls)) == (True, 2)
 
 
 def test_of_two_daemons_at_the_same_moment_one_acts(rules):
