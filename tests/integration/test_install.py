@@ -629,6 +629,45 @@ def test_where_there_is_no_user_asterisk_it_says_so_and_makes_none(pbx):
     assert pbx.at("/etc/asterisk/extensions_ixxsms.conf").stat().st_uid == os.getuid()
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", (31, 32)),
+        ("runuser = pbx\nrungroup = calls\n", (21, 22)),
+        ("runuser = pbx\nrungroup = nobody-knows\n", (21, 32)),
+    ],
+)
+def test_without_user_and_group_asterisk_files_belong_to_whom_the_pbx_runs_as_or_to_the_owner_of_its_folder(
+    pbx, options, expected
+):
+    pbx.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\npbx:x:21:22::/:/bin/sh\n")
+    pbx.write("/etc/group", "root:x:0:\ncalls:x:22:\n")
+    pbx.write("/etc/asterisk/asterisk.conf", f"{DEBIAN}[options]\n{options}")
+    os.chown(pbx.at("/etc/asterisk"), 31, 32)
+    pbx.install()
+    for path in ("/etc/asterisk/extensions_ixxsms.conf", "/etc/asterisk/manager.d/ixxsms.conf", "/var/log/ixxsms"):
+        assert (pbx.at(path).stat().st_uid, pbx.at(path).stat().st_gid) == expected, path
+    config = pbx.at("/etc/ixxsms/ixxsms.conf").stat()
+    assert (config.st_uid, config.st_gid) == (0, expected[1])
+    assert set(whats(pbx.install()).values()) == {"unchanged"}
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+def test_a_file_of_the_pbx_keeps_its_owner_though_there_is_no_user_asterisk(pbx):
+    pbx.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    extensions = pbx.at("/etc/asterisk/extensions.conf")
+    os.chown(extensions, 7, 8)
+    for run in (pbx.install, pbx.uninstall):
+        assert whats(run())["/etc/asterisk/extensions.conf"] == "updated"
+        assert (extensions.stat().st_uid, extensions.stat().st_gid) == (7, 8)
+
+
+def test_where_only_the_group_asterisk_is_missing_it_says_so(pbx):
+    pbx.write("/etc/group", "root:x:0:\n")
+    assert any(warning.startswith("There is no group asterisk") for warning in pbx.install()["warnings"])
+
+
 def test_without_roots_rights_one_sentence_says_so():
     # In a user namespace of its own root is nobody, who may still read the interpreter, wherever that lies.
     nobody = ["unshare", "--user"] if IS_ROOT else []

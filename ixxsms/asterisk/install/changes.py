@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ixxsms.asterisk.install import lines, manifest
 from ixxsms.asterisk.install.lines import Line
 from ixxsms.asterisk.install.manifest import digest
-from ixxsms.asterisk.install.root import Owner, Root, is_plain_file, write_whole
+from ixxsms.asterisk.install.root import Owner, Root, is_plain_file, kept, write_whole
 
 CREATED, UPDATED, UNCHANGED, KEPT, REMOVED = "created", "updated", "unchanged", "kept", "removed"
 
@@ -174,7 +174,7 @@ class Changes:
         if what == UPDATED:
             found = real.stat()
             mode = stat.S_IMODE(found.st_mode)
-            ids = ids and (found.st_uid, found.st_gid)
+            ids = kept(found)
         elif ours:
             _once(self.manifest.made, path)
         if not self.dry_run:

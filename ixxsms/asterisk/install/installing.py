@@ -54,6 +54,7 @@ def install(top: Path, template: str, flavour: Flavour | None = None, *, dry_run
     root = Root(top)
     check_rights(root, dry_run)
     layout = layouts.read(root, flavour)
+    root.stand_in(layout.runs_as, layout.etc)
     source = shipped.folder()
     changes = Changes(root, dry_run)
     report = Report(layout.flavour, changes.actions)
@@ -172,6 +173,8 @@ def _look_at_programs(root: Root, report: Report) -> None:
         report.warnings.append(
             f"There is no user {DAEMON}, as whom the daemon runs: make one, or name another in the defaults file."
         )
+    elif not root.has_group(DAEMON):
+        report.warnings.append(f"There is no group {DAEMON}, which may read what the daemon writes: make one.")
     for path in (shipped.python(root), str(root.at(shipped.python(root)))):
         if path.startswith(("/root/", "/home/")):
             report.warnings.append(f"{DAEMON} cannot run programs in {path}: install ixxsms in /opt/ixxsms, for one.")

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ixxsms.asterisk.install import conf
-from ixxsms.asterisk.install.root import Root
+from ixxsms.asterisk.install.root import Owner, Root
 from ixxsms.errors import Error
 
 ETC = "/etc/asterisk"
@@ -24,6 +24,7 @@ class Layout(NamedTuple):
     flavour: Flavour
     etc: str
     agi: str
+    runs_as: Owner  # as asterisk.conf says; "" where it does not
 
     @property
     def custom(self) -> bool:
@@ -51,7 +52,8 @@ def read(root: Root, flavour: Flavour | None) -> Layout:
     if not root.is_folder(etc):
         raise Error(f"There is no Asterisk here: {etc} is missing. Install Asterisk first, or name another --root.")
     agi = conf.value(text, "directories", "astagidir") or _default_agi(root, text)
-    return Layout(flavour or detect(root), etc.rstrip("/"), agi.rstrip("/"))
+    runs_as = Owner(conf.value(text, "options", "runuser"), conf.value(text, "options", "rungroup"))
+    return Layout(flavour or detect(root), etc.rstrip("/"), agi.rstrip("/"), runs_as)
 
 
 def _default_agi(root: Root, text: str) -> str:

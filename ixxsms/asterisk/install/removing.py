@@ -9,7 +9,7 @@ from ixxsms.asterisk.install import lines
 from ixxsms.asterisk.install.changes import KEPT, REMOVED, UPDATED, Changes
 from ixxsms.asterisk.install.installing import OF_ASTERISK, STATE, Report, check_rights
 from ixxsms.asterisk.install.manifest import digest
-from ixxsms.asterisk.install.root import Root, is_plain_file, write_whole
+from ixxsms.asterisk.install.root import Root, is_plain_file, kept, write_whole
 
 
 def uninstall(top: Path, *, dry_run: bool = False) -> Report:
@@ -87,8 +87,7 @@ def _rewrite(changes: Changes, path: str, text: str) -> None:
         return
     found = real.stat()
     if not changes.dry_run:
-        ids = changes.root.ids(OF_ASTERISK) and (found.st_uid, found.st_gid)
-        write_whole(real, text.encode("utf-8", "surrogateescape"), found.st_mode & 0o7777, ids)
+        write_whole(real, text.encode("utf-8", "surrogateescape"), found.st_mode & 0o7777, kept(found))
     changes.note(UPDATED, path)
 
 

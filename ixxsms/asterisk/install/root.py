@@ -33,6 +33,7 @@ class Root:
         self.is_this_machine = self.top == Path("/")
         self._users = self._ids("etc/passwd")
         self._groups = self._ids("etc/group")
+        self._instead = (0, 0)
 
     def at(self, path: str | PurePath, *, follow: bool = True) -> Path:
         """Where a path of the system lies here, without any link in it. `follow`: also what its last name links to."""
@@ -72,11 +73,19 @@ class Root:
     def has_user(self, name: str) -> bool:
         return name in self._users
 
+    def has_group(self, name: str) -> bool:
+        return name in self._groups
+
+    def stand_in(self, owner: Owner, folder: str) -> None:
+        """Who stands for names that the system does not have: this owner, or the folder's where he is unknown too."""
+        about = self.at(folder).stat()
+        self._instead = self._users.get(owner.user, about.st_uid), self._groups.get(owner.group, about.st_gid)
+
     def ids(self, owner: Owner) -> tuple[int, int] | None:
-        """The numbers of an owner; None where this process may not give files away, or the system has no such user."""
-        if os.geteuid() != 0 or owner.user not in self._users or owner.group not in self._groups:
+        """The numbers of an owner; None where this process may not give files away."""
+        if os.geteuid() != 0:
             return None
-        return self._users[owner.user], self._groups[owner.group]
+        return self._users.get(owner.user, self._instead[0]), self._groups.get(owner.group, self._instead[1])
 
     def _ids(self, file: str) -> dict[str, int]:
         found = {"root": 0}
@@ -103,6 +112,11 @@ def write_whole(path: Path, data: bytes, mode: int, ids: tuple[int, int] | None)
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def kept(found: os.stat_result) -> tuple[int, int] | None:
+    """The owner that a file keeps when it is written anew; None where this process may not give files away."""
+    return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
 
 
 def is_plain_file(path: Path) -> bool:
