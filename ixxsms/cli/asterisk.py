@@ -62,7 +62,10 @@ def uninstall(root: Root = Path("/"), dry_run: DryRun = False, as_json: Json = F
     """
     from ixxsms.asterisk.install import uninstall as do_uninstall
 
-    _print(do_uninstall(_folder(root), dry_run=dry_run), root, dry_run, as_json)
+    report = do_uninstall(_folder(root), dry_run=dry_run)
+    _print(report, root, dry_run, as_json)
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def _folder(root: Path) -> Path:

@@ -36,6 +36,7 @@ DEBIAN_FILES = {
     "/etc/init.d/asterisk": "#!/bin/sh\n",
     "/lib/systemd/system/asterisk.service": "[Unit]\n",
 }
+DIALPLAN = "/etc/asterisk/extensions_ixxsms.conf"
 _CUSTOM = {
     "/etc/asterisk/asterisk.conf": "[directories]\nastetcdir=/etc/asterisk\nastagidir=/var/lib/asterisk/agi-bin ; x\n",
     "/etc/asterisk/extensions.conf": "#include extensions_custom.conf\n",
@@ -90,8 +91,10 @@ class Pbx:
     def read(self, path: str) -> str:
         return self.at(path).read_text()
 
-    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, code: int = 0, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ixxsms", "asterisk", *arguments, "--root", str(self.root)]
+        if largest_file is not None:
+            command = ["/usr/bin/prlimit", f"--fsize={largest_file}", *command]
         environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.root), "PYTHONPATH": str(self.checkout)}
         done = subprocess.run(command, env=environ, cwd=self.checkout, capture_output=True, text=True, timeout=60)
         assert done.returncode == code, done.stdout + done.stderr
@@ -409,7 +412,6 @@ def test_what_root_has_made_by_init_is_given_to_the_daemon(pbx):
 @pytest.mark.parametrize(
     "line",
     [
-        "#include extensions_ixxsms.conf",
         '  #include "extensions_ixxsms.conf" ; ours',
         "#include </etc/asterisk/extensions_ixxsms.conf>",
         "#tryinclude extensions_ixxsms.conf",
@@ -419,8 +421,14 @@ def test_a_line_that_is_there_in_another_form_is_not_added_again(pbx, line):
     text = f"[default]\n{line}\n[other]\n"
     pbx.write("/etc/asterisk/extensions.conf", text)
     assert whats(pbx.install())["/etc/asterisk/extensions.conf"] == "unchanged"
-    pbx.uninstall()
+    told, report = pbx.uninstall("--dry-run"), pbx.uninstall()
     assert pbx.read("/etc/asterisk/extensions.conf") == text, "what was there before is not ours to take away"
+    # Without the file Asterisk would load no dialplan at all.
+    assert pbx.at(DIALPLAN).exists() and whats(report)[DIALPLAN] == "kept"
+    include = line.strip().partition(" ;")[0]
+    assert notes(report)[DIALPLAN] == notes(told)[DIALPLAN] == f"/etc/asterisk/extensions.conf still has {include}"
+    pbx.write("/etc/asterisk/extensions.conf", "[default]\n")
+    assert whats(pbx.uninstall())[DIALPLAN] == "removed"
 
 
 def test_a_line_that_was_commented_out_stays_so_and_one_that_was_lost_comes_back(pbx):
@@ -554,6 +562,50 @@ def test_uninstalling_keeps_what_was_changed(pbx):
     assert whats(report)["/etc/init.d/ixxmassivesms"] == "kept"
     assert pbx.read("/etc/init.d/ixxmassivesms") == "# mine\n"
     assert not pbx.at("/etc/default/ixxmassivesms").exists()
+
+
+def test_our_line_goes_though_the_list_of_what_was_installed_was_lost_in_between(pbx):
+    pbx.install()
+    pbx.at("/var/lib/ixxsms/installed.json").unlink()
+    pbx.install()
+    pbx.uninstall()
+    assert not pbx.at(DIALPLAN).exists()
+    assert "ixxsms" not in pbx.read("/etc/asterisk/extensions.conf")
+
+
+def test_our_line_goes_from_another_file_too_and_lines_that_begin_like_it_stay(pbx):
+    others = "#include extensions_ixxsms.conf.mine\n"
+    pbx.write("/etc/asterisk/extensions_ixxsms.conf.mine", "")
+    pbx.write("/etc/asterisk/extensions.conf", f"#include more.conf\n{others}")
+    pbx.write("/etc/asterisk/more.conf", "")
+    pbx.install()
+    pbx.write("/etc/asterisk/extensions.conf", f"#include more.conf\n{others}")
+    pbx.write("/etc/asterisk/more.conf", "[more]\n#include extensions_ixxsms.conf")
+    told, report = whats(pbx.uninstall("--dry-run")), whats(pbx.uninstall())
+    assert told[DIALPLAN] == report[DIALPLAN] == "removed"
+    assert told["/etc/asterisk/more.conf"] == report["/etc/asterisk/more.conf"] == "updated"
+    assert pbx.read("/etc/asterisk/more.conf") == "[more]\n"
+    assert pbx.read("/etc/asterisk/extensions.conf") == f"#include more.conf\n{others}"
+
+
+def test_a_file_of_ours_that_was_deleted_by_hand_leaves_nothing_to_uninstall(freepbx):
+    freepbx.install()
+    freepbx.at("/etc/asterisk/freepbx_chown.conf").unlink()
+    freepbx.at(DIALPLAN).unlink()
+    freepbx.uninstall()
+    assert not freepbx.at("/var/lib/ixxsms/installed.json").exists()
+
+
+def test_what_cannot_be_removed_is_told_with_its_reason_and_the_rest_goes(pbx):
+    pbx.write("/etc/asterisk/extensions.conf", f"[default]\n{'; long' * 20_000}\n")
+    pbx.install()
+    report = json.loads(pbx.run("uninstall", "--json", code=1, largest_file=50_000).stdout)
+    assert notes(report)["/etc/asterisk/extensions.conf"] == "File too large"
+    assert notes(report)[DIALPLAN] == "/etc/asterisk/extensions.conf still has #include extensions_ixxsms.conf"
+    kept = {path for path, what in whats(report).items() if what == "kept"}
+    assert kept == {"/etc/asterisk/extensions.conf", DIALPLAN}
+    assert not pbx.at("/etc/asterisk/manager.d/ixxsms.conf").exists()
+    assert whats(pbx.uninstall())[DIALPLAN] == "removed"
 
 
 def test_a_list_that_somebody_else_wrote_does_not_make_root_remove_other_files(pbx):

@@ -136,9 +136,13 @@ class Changes:
         old = text = self.root.read(path)
         off = [line.text for line in wanted if not lines.has(old, line) and lines.is_commented_out(old, line)]
         for line in wanted:
-            if line.text not in off and not lines.has(text, line):
+            if line.text in off:
+                continue
+            if not lines.has(text, line):
                 text = lines.add(text, line)
-                _once(self.manifest.lines.setdefault(path, []), line.text)
+            elif line.text not in text.splitlines():
+                continue
+            _once(self.manifest.lines.setdefault(path, []), line.text)
         if text == old:
             return self.note(KEPT, path, f"{off[0]} was commented out here") if off else self.note(UNCHANGED, path)
         return self._rewrite(path, text, owner, mode)

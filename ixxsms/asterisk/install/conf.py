@@ -31,10 +31,15 @@ def entries(text: str) -> Iterator[Entry]:
             yield Entry(section, name.strip(), value.removeprefix(">").strip().replace("\\;", ";"))
 
 
-def includes(text: str) -> Iterator[str]:
+class Include(NamedTuple):
+    line: str
+    name: str
+
+
+def includes(text: str) -> Iterator[Include]:
     for line in _lines(text):
         if found := _INCLUDE.match(line):
-            yield found[1].strip()
+            yield Include(line, found[1].strip())
 
 
 def value(text: str, section: str, name: str) -> str:
@@ -46,10 +51,10 @@ def with_includes(root: Root, folder: str, file: str, depth: int = 0) -> Iterato
     """Path and text of a file, then of all that it includes."""
     text = root.read(PurePath(folder) / file)
     yield str(PurePath(folder) / file), text
-    for name in includes(text) if depth < _DEPTH else ():
-        path = PurePath(folder) / name
+    for include in includes(text) if depth < _DEPTH else ():
+        path = PurePath(folder) / include.name
         for found in sorted(root.at(path.parent).glob(path.name)):
-            yield from with_includes(root, folder, root.path_of(found), depth + 1)
+            yield from with_includes(root, folder, str(path.parent / found.name), depth + 1)
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Report:
     actions: list[Action]
     warnings: list[str] = field(default_factory=list)
     reload: list[str] = field(default_factory=list)
+    failed: bool = False  # something could not be done, and its action says why
 
 
 def check_rights(root: Root, dry_run: bool) -> None:

@@ -47,10 +47,18 @@ def detect(root: Root) -> Flavour:
 
 def read(root: Root, flavour: Flavour | None) -> Layout:
     """Raises Error where the system has no Asterisk."""
+    layout = told(root, flavour)
+    if not root.is_folder(layout.etc):
+        raise Error(
+            f"There is no Asterisk here: {layout.etc} is missing. Install Asterisk first, or name another --root."
+        )
+    return layout
+
+
+def told(root: Root, flavour: Flavour | None) -> Layout:
+    """What the files of the system say, though its Asterisk may have gone."""
     text = "\n".join(text for _, text in conf.with_includes(root, ETC, "asterisk.conf"))
     etc = conf.value(text, "directories", "astetcdir") or ETC
-    if not root.is_folder(etc):
-        raise Error(f"There is no Asterisk here: {etc} is missing. Install Asterisk first, or name another --root.")
     agi = conf.value(text, "directories", "astagidir") or _default_agi(root, text)
     runs_as = Owner(conf.value(text, "options", "runuser"), conf.value(text, "options", "rungroup"))
     return Layout(flavour or detect(root), etc.rstrip("/"), agi.rstrip("/"), runs_as)
@@ -58,6 +66,6 @@ def read(root: Root, flavour: Flavour | None) -> Layout:
 
 def _default_agi(root: Root, text: str) -> str:
     """What Asterisk was built with. Packages tell it in a template, which Asterisk itself does not read."""
-    told = conf.value(text, "directories!", "astagidir")
-    folders = [told, *AGI] if told else [*AGI]
-    return next((folder for folder in folders if root.is_folder(folder)), told or AGI[1])
+    named = conf.value(text, "directories!", "astagidir")
+    folders = [named, *AGI] if named else [*AGI]
+    return next((folder for folder in folders if root.is_folder(folder)), named or AGI[1])

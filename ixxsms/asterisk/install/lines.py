@@ -44,7 +44,7 @@ def add(text: str, line: Line) -> str:
 
 def remove(text: str, line: str) -> str:
     """Without the line, as it was written by us."""
-    return re.sub(rf"^{re.escape(line)}[ \t]*\r?\n?", "", text, flags=re.M)
+    return re.sub(rf"^{re.escape(line)}[ \t]*(?:\r?\n|\r?\Z)", "", text, flags=re.M)
 
 
 def block(text: str) -> str | None:

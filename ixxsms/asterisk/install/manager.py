@@ -48,8 +48,8 @@ class Found(NamedTuple):
 def place(root: Root, layout: Layout) -> Place:
     if layout.custom:
         return Place(f"{layout.etc}/manager_custom.conf", is_block=True)
-    for name in conf.includes(root.read(f"{layout.etc}/manager.conf")):
-        if re.search(r"(^|/)manager\.d/\*\.conf$", name):
+    for include in conf.includes(root.read(f"{layout.etc}/manager.conf")):
+        if re.search(r"(^|/)manager\.d/\*\.conf$", include.name):
             return Place(f"{layout.etc}/manager.d/ixxsms.conf", is_block=False)
     return Place(f"{layout.etc}/manager_ixxsms.conf", is_block=False, included_by=f"{layout.etc}/manager.conf")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePath
 
+from ixxsms.asterisk.install import conf, lines
 from ixxsms.asterisk.install import layout as layouts
-from ixxsms.asterisk.install import lines
 from ixxsms.asterisk.install.changes import KEPT, REMOVED, UPDATED, Changes
 from ixxsms.asterisk.install.installing import OF_ASTERISK, STATE, Report, check_rights
+from ixxsms.asterisk.install.layout import Layout
 from ixxsms.asterisk.install.manifest import digest
 from ixxsms.asterisk.install.root import Root, is_plain_file, kept, write_whole
+from ixxsms.errors import Error
 
 
 def uninstall(top: Path, *, dry_run: bool = False) -> Report:
@@ -17,14 +21,15 @@ def uninstall(top: Path, *, dry_run: bool = False) -> Report:
     root = Root(top)
     check_rights(root, dry_run)
     changes = Changes(root, dry_run)
-    report = Report(layouts.detect(root), changes.actions)
+    layout = layouts.told(root, None)
+    report = Report(layout.flavour, changes.actions)
     try:
-        for path in sorted(changes.manifest.files):
-            _file(changes, path)
-        for path in sorted(changes.manifest.blocks):
-            _block(changes, path)
-        for path in sorted(changes.manifest.lines):
-            _lines(changes, path)
+        _each(changes.manifest.files, partial(_find_moved_line, layout), changes, report)
+        _each(changes.manifest.lines, _lines, changes, report)
+        _each(changes.manifest.blocks, _block, changes, report)
+        _each(changes.manifest.files, partial(_file, layout), changes, report)
+        left = (*changes.manifest.lines, *changes.manifest.blocks)
+        changes.manifest.made = [path for path in changes.manifest.made if path in left]
     finally:
         folders, changes.manifest.folders = changes.manifest.folders, []
         changes.save(OF_ASTERISK)
@@ -40,17 +45,56 @@ def _is_ours(path: str) -> bool:
     return "ixxsms" in name or "ixxmassivesms" in name or path.startswith(f"{STATE}/scripts/sample")
 
 
-def _file(changes: Changes, path: str) -> None:
+def _each(paths: Iterable[str], remove: Callable[[Changes, str], None], changes: Changes, report: Report) -> None:
+    for path in sorted(paths):
+        try:
+            remove(changes, path)
+        except (OSError, Error) as error:
+            changes.note(KEPT, path, (isinstance(error, OSError) and error.strerror) or str(error))
+            report.failed = True
+
+
+def _own_line(layout: Layout, path: str) -> str:
+    return lines.include(layout.etc, PurePath(path).name).text
+
+
+def _read_by_asterisk(changes: Changes, layout: Layout) -> Iterator[tuple[str, str]]:
+    for start in ("extensions.conf", "manager.conf"):
+        yield from conf.with_includes(changes.root, layout.etc, start)
+
+
+def _find_moved_line(layout: Layout, changes: Changes, path: str) -> None:
+    """Our line goes from other files than the one that we wrote it into, too."""
+    line = _own_line(layout, path)
+    for file, text in _read_by_asterisk(changes, layout) if PurePath(path).parent == PurePath(layout.etc) else ():
+        if lines.remove(text, line) != text:
+            changes.manifest.lines.setdefault(file, []).append(line)
+
+
+def _file(layout: Layout, changes: Changes, path: str) -> None:
     real = changes.root.at(path, follow=False)
     if not _is_ours(path) or not (real.exists() or real.is_symlink()):
         del changes.manifest.files[path]
     elif not is_plain_file(real) or digest(real.read_bytes()) != changes.manifest.files[path]:
         changes.note(KEPT, path, "it was changed here")
+    elif note := _why_needed(changes, layout, path):
+        changes.note(KEPT, path, note)
     else:
         if not changes.dry_run:
             real.unlink()
         del changes.manifest.files[path]
         changes.note(REMOVED, path)
+
+
+def _why_needed(changes: Changes, layout: Layout, path: str) -> str:
+    """Asterisk loads no dialplan at all, or no manager users, when a file is missing that it is to include."""
+    ours = changes.root.at(path)
+    for file, text in _read_by_asterisk(changes, layout) if path.endswith(".conf") else ():
+        left = lines.remove(text, _own_line(layout, path)) if changes.dry_run else text
+        for include in conf.includes(left):
+            if changes.root.at(PurePath(layout.etc) / include.name) == ours:
+                return f"{file} still has {include.line}"
+    return ""
 
 
 def _block(changes: Changes, path: str) -> None:
@@ -59,28 +103,26 @@ def _block(changes: Changes, path: str) -> None:
     if found is not None and digest(found) != changes.manifest.blocks[path]:
         changes.note(KEPT, path, "the part of ixxsms was changed here")
         return
-    del changes.manifest.blocks[path]
     if found is not None:
         _rewrite(changes, path, lines.remove_block(text))
+    del changes.manifest.blocks[path]
 
 
 def _lines(changes: Changes, path: str) -> None:
     old = text = changes.root.read(path)
-    for line in changes.manifest.lines.pop(path):
+    for line in changes.manifest.lines[path]:
         if "ixxsms" in line:
             text = lines.remove(text, line)
     if text != old:
         _rewrite(changes, path, text)
+    del changes.manifest.lines[path]
 
 
 def _rewrite(changes: Changes, path: str, text: str) -> None:
     """What nothing but us was in goes with us, where it was not there before."""
     real = changes.root.at(path)
     empty = all(not line.strip() or line.strip() == "[custom]" for line in text.splitlines())
-    made = path in changes.manifest.made
-    if made:
-        changes.manifest.made.remove(path)
-    if made and empty:
+    if empty and path in changes.manifest.made:
         if not changes.dry_run:
             real.unlink()
         changes.note(REMOVED, path)
