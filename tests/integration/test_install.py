@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -19,6 +20,20 @@ import pytest
 from ixxsms.asterisk.install.shipped import with_python
 
 ROOT = Path(__file__).parent.parent.parent
+#: `ixxsms`, killed as soon as it has put so many files in place.
+KILLED = """
+import os, signal, sys
+from ixxsms.cli import main
+left, replace = int(sys.argv.pop(1)), os.replace
+def replace_and_die(*names):
+    global left
+    replace(*names)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace_and_die
+main()
+"""
 IS_ROOT = os.geteuid() == 0
 ASTERISK = (104, 110)
 
@@ -91,8 +106,11 @@ class Pbx:
     def read(self, path: str) -> str:
         return self.at(path).read_text()
 
-    def run(self, *arguments: str, code: int = 0, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ixxsms", "asterisk", *arguments, "--root", str(self.root)]
+    def run(
+        self, *arguments: str, code: int = 0, largest_file: int | None = None, killed_after: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        program = ["-m", "ixxsms"] if killed_after is None else ["-c", KILLED, str(killed_after)]
+        command = [sys.executable, *program, "asterisk", *arguments, "--root", str(self.root)]
         if largest_file is not None:
             command = ["/usr/bin/prlimit", f"--fsize={largest_file}", *command]
         environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.root), "PYTHONPATH": str(self.checkout)}
@@ -199,7 +217,7 @@ MODES = {
     "/etc/ixxsms": (0o750, (0, 110)),
     "/etc/ixxsms/ixxsms.conf": (0o640, (0, 110)),
     "/var/lib/ixxsms": (0o750, ASTERISK),
-    "/var/lib/ixxsms/installed.json": (0o640, ASTERISK),
+    "/var/lib/ixxsms/installed.json": (0o644, (0, 0)),
     "/var/lib/ixxsms/scripts": (0o755, (0, 0)),
     "/var/lib/ixxsms/scripts/sample": (0o755, (0, 0)),
     "/var/log/ixxsms": (0o750, ASTERISK),
@@ -333,9 +351,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(tmp_path, shipped, kind):
     before = pbx.tree()
     told = pbx.uninstall("--dry-run")
     assert pbx.tree() == before
-    away = pbx.uninstall()
-    folders = ("/var/log/ixxsms", "/var/lib/ixxsms", "/etc/ixxsms")  # they are empty only when it is done
-    assert set(whats(away)) - set(whats(told)) <= {*folders, "/var/lib/ixxsms/scripts"}
+    assert told == {**pbx.uninstall(), "dry_run": True}
 
 
 def test_a_file_that_was_changed_is_kept_and_the_new_one_put_beside_it(pbx):
@@ -606,6 +622,34 @@ def test_what_cannot_be_removed_is_told_with_its_reason_and_the_rest_goes(pbx):
     assert kept == {"/etc/asterisk/extensions.conf", DIALPLAN}
     assert not pbx.at("/etc/asterisk/manager.d/ixxsms.conf").exists()
     assert whats(pbx.uninstall())[DIALPLAN] == "removed"
+
+
+@pytest.mark.parametrize("changes", [1, 2, 5, 11, 17, 23, 29])
+def test_an_installation_that_was_killed_can_be_taken_away_with_all_its_files_lines_and_folders(pbx, changes):
+    before = {path: about[4] for path, about in pbx.tree().items()}
+    pbx.run("install", killed_after=changes, code=-signal.SIGKILL)
+    pbx.uninstall()
+    for path in ("etc/ixxsms", "etc/ixxsms/ixxsms.conf"):
+        before[path] = pbx.tree().get(path, (None,) * 5)[4]
+    # A last line without its end has got one.
+    after = {path: about[4].removesuffix(b"\n") for path, about in pbx.tree().items()}
+    assert after == {path: content.removesuffix(b"\n") for path, content in before.items() if content is not None}
+
+
+@pytest.mark.parametrize("changes", range(1, 7))
+def test_an_upgrade_that_was_killed_is_no_change_by_an_administrator(tmp_path, checkout, changes):
+    pbx = Pbx(tmp_path, checkout)
+    pbx.install()
+    for newer in ("# newer\n", "# newest\n"):
+        for name in ("agi/ixxsms-send.agi", "dialplan/extensions_ixxsms.conf", "initscripts/ixxmassivesms.service"):
+            with (checkout / name).open("a") as file:
+                file.write(newer)
+        if newer == "# newer\n":
+            pbx.run("install", killed_after=changes, code=-signal.SIGKILL)
+    assert "kept" not in whats(pbx.install()).values()
+    assert pbx.read("/usr/share/asterisk/agi-bin/ixxsms-send.agi").endswith("# newest\n")
+    assert set(whats(pbx.uninstall()).values()) == {"removed", "updated"}
+    assert not pbx.at(DIALPLAN).exists()
 
 
 def test_a_list_that_somebody_else_wrote_does_not_make_root_remove_other_files(pbx):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from ixxsms.asterisk.install import lines, manifest
 from ixxsms.asterisk.install.lines import Line
 from ixxsms.asterisk.install.manifest import digest
-from ixxsms.asterisk.install.root import Owner, Root, is_plain_file, kept, write_whole
+from ixxsms.asterisk.install.root import OF_ROOT, Owner, Root, is_plain_file, kept, write_whole
 
 CREATED, UPDATED, UNCHANGED, KEPT, REMOVED = "created", "updated", "unchanged", "kept", "removed"
 
@@ -42,16 +42,34 @@ class Changes:
         self.actions.append(Action(what, path, note))
         return what
 
-    def save(self, owner: Owner) -> None:
+    def save(self) -> None:
         """Write the manifest, or remove it where nothing is left of us."""
-        path, data = self.root.at(manifest.PATH), self.manifest.dump()
-        if self.dry_run or (path.exists() and path.read_bytes() == data):
+        if self.dry_run:
             return
-        if self.manifest:
-            self._make_folder(path.parent)
-            write_whole(path, data, manifest.MODE, self.root.ids(owner))
-        else:
-            path.unlink(missing_ok=True)
+        if not self.manifest:
+            self.root.at(manifest.PATH).unlink(missing_ok=True)
+            return
+        missing = self._missing(PurePath(manifest.PATH).parent)
+        path, data = self.root.at(manifest.PATH), self.manifest.dump()
+        if not path.exists() or path.read_bytes() != data:
+            self._make(missing)
+            write_whole(path, data, manifest.MODE, self.root.ids(OF_ROOT))
+
+    def _announce(self, path: str) -> None:
+        """Before a file is written: say so in the manifest, and make the folder that it is to lie in."""
+        missing = self._missing(PurePath(path).parent)
+        self.save()
+        self._make(missing)
+
+    def _missing(self, folder: PurePath) -> list[str]:
+        found = [str(path) for path in (folder, *folder.parents) if not self.root.is_folder(path)]
+        for path in found:
+            _once(self.manifest.folders, path)
+        return found[::-1]
+
+    def _make(self, folders: Sequence[str]) -> None:
+        for path in folders:
+            self.root.at(path).mkdir(mode=_FOLDER, parents=True, exist_ok=True)
 
     # -- what is ours -----------------------------------------------------------------------------------------------
 
@@ -60,11 +78,11 @@ class Changes:
         real = self.root.at(path)
         if real.is_dir():
             return self._given(path, real, mode, owner)
-        if not self.dry_run:
-            self._make_folder(real.parent)
-            real.mkdir(mode=0o700)
-            self._set(real, mode, owner)
         _once(self.manifest.folders, path)
+        if not self.dry_run:
+            self._announce(path)
+            real.mkdir(mode=mode, exist_ok=True)
+            self._set(real, mode, owner)
         return self.note(CREATED, path)
 
     def give(self, path: str, mode: int, owner: Owner) -> None:
@@ -76,15 +94,16 @@ class Changes:
     def file(self, path: str, data: bytes, mode: int, owner: Owner, *, beside: str = ".new") -> str:
         """A file of ours. `beside`: what the new one is called where an administrator has changed the old one."""
         real = self.root.at(path, follow=False)
-        known = self.manifest.files.get(path)
         if not real.is_symlink() and not real.exists():
             what = CREATED
         elif not is_plain_file(real):
             return self._beside(path, data, mode, owner, beside, "is no plain file")
         elif (old := real.read_bytes()) == data:
             self.manifest.files[path] = digest(data)
+            self.manifest.earlier.pop(path, None)
             return self._same(path, real, mode, owner)
-        elif digest(old) == known:
+        elif self.manifest.is_ours(path, old):
+            self.manifest.earlier[path] = digest(old)
             what = UPDATED
         else:
             return self._beside(path, data, mode, owner, beside, "was changed here")
@@ -117,17 +136,14 @@ class Changes:
     def _write(self, path: str, real: Path, data: bytes, mode: int, owner: Owner) -> None:
         self.manifest.files[path] = digest(data)
         if not self.dry_run:
-            self._make_folder(real.parent)
+            self._announce(path)
             write_whole(real, data, mode, self.root.ids(owner))
+        self.manifest.earlier.pop(path, None)
 
     def _set(self, real: Path, mode: int, owner: Owner) -> None:
         if ids := self.root.ids(owner):
             os.chown(real, *ids, follow_symlinks=False)
         real.chmod(mode)
-
-    def _make_folder(self, real: Path) -> None:
-        if not real.is_dir():
-            real.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
 
     # -- what is others' --------------------------------------------------------------------------------------------
 
@@ -153,9 +169,12 @@ class Changes:
         old = lines.block(text)
         if old == content:
             self.manifest.blocks[path] = digest(content)
+            self.manifest.earlier.pop(path, None)
             return self.note(UNCHANGED, path)
-        if old is not None and digest(old) != self.manifest.blocks.get(path):
-            return self.note(KEPT, path, "the part of ixxsms was changed here")
+        if old is not None:
+            if not self.manifest.is_ours(path, old):
+                return self.note(KEPT, path, "the part of ixxsms was changed here")
+            self.manifest.earlier[path] = digest(old)
         self.manifest.blocks[path] = digest(content)
         return self._rewrite(path, lines.put_block(text, content), owner, mode)
 
@@ -182,8 +201,9 @@ class Changes:
         elif ours:
             _once(self.manifest.made, path)
         if not self.dry_run:
-            self._make_folder(real.parent)
+            self._announce(path)
             write_whole(real, text.encode("utf-8", "surrogateescape"), mode, ids)
+        self.manifest.earlier.pop(path, None)
         return self.note(what, path)
 
 

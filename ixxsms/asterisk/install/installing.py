@@ -13,12 +13,11 @@ from ixxsms.asterisk.install import lines, manager, settings, shipped
 from ixxsms.asterisk.install.changes import CREATED, KEPT, UPDATED, Action, Changes
 from ixxsms.asterisk.install.layout import Flavour, Layout
 from ixxsms.asterisk.install.lines import Line
-from ixxsms.asterisk.install.root import Owner, Root
+from ixxsms.asterisk.install.root import OF_ROOT, Owner, Root
 from ixxsms.errors import Error
 
 DAEMON = "asterisk"
 OF_ASTERISK = Owner(DAEMON, DAEMON)
-OF_ROOT = Owner("root", "root")
 #: The daemon may read it and cannot change it.
 SHARED = Owner("root", DAEMON)
 
@@ -67,7 +66,7 @@ def install(top: Path, template: str, flavour: Flavour | None = None, *, dry_run
         if layout.flavour is Flavour.FREEPBX:
             _chown_list(changes, layout)
     finally:
-        changes.save(OF_ASTERISK)
+        changes.save()
     _look_at_programs(root, report)
     _say_what_to_reload(report, layout, dialplan, users, units)
     _say_how_to_start(report, root)
@@ -75,8 +74,8 @@ def install(top: Path, template: str, flavour: Flavour | None = None, *, dry_run
 
 
 def _folders(changes: Changes) -> None:
+    changes.folder(STATE, 0o750, OF_ASTERISK)  # first: the list of what is done lies there
     changes.folder("/etc/ixxsms", 0o750, SHARED)
-    changes.folder(STATE, 0o750, OF_ASTERISK)
     changes.folder(f"{STATE}/scripts", 0o755, OF_ROOT)
     changes.folder("/var/log/ixxsms", 0o750, OF_ASTERISK)
     for ending in ("", "-wal", "-shm"):

@@ -11,7 +11,7 @@ from ixxsms.errors import Error
 
 #: Where it lies in the system.
 PATH = "/var/lib/ixxsms/installed.json"
-MODE = 0o640
+MODE = 0o644
 
 
 def digest(data: bytes | str) -> str:
@@ -20,20 +20,33 @@ def digest(data: bytes | str) -> str:
 
 @dataclass
 class Manifest:
-    """Every path is the system's own.
+    """Every path is the system's own. A change is here before it is made: whoever is killed leaves nothing unknown.
 
-    files and blocks: path -> SHA-256 of what we wrote. lines: path -> the lines that we added. made: files of others
-    that were not there before we wrote into them. folders: those that were not there before.
+    files and blocks: path -> SHA-256 of what we wrote. earlier: path -> that of what stood there while it was being
+    replaced. lines: path -> the lines that we added. made: files of others that were not there before we wrote into
+    them. folders: those that were not there before.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     blocks: dict[str, str] = field(default_factory=dict)
+    earlier: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
+
+    def is_ours(self, path: str, content: bytes | str) -> bool:
+        """Whether the file, or the block in it, is as we wrote it."""
+        return digest(content) in (self.files.get(path), self.blocks.get(path), self.earlier.get(path))
+
+    def forget(self) -> None:
+        """What is about files, blocks and lines that are ours no more; folders too where none of those is left."""
+        self.earlier = {path: old for path, old in self.earlier.items() if path in self.files or path in self.blocks}
+        self.made = [path for path in self.made if path in self.lines or path in self.blocks]
+        if not (self.files or self.blocks or self.lines):
+            self.folders = []
 
     def dump(self) -> bytes:
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from ixxsms.asterisk.install import conf, lines
+from ixxsms.asterisk.install import conf, lines, manifest
 from ixxsms.asterisk.install import layout as layouts
 from ixxsms.asterisk.install.changes import KEPT, REMOVED, UPDATED, Changes
-from ixxsms.asterisk.install.installing import OF_ASTERISK, STATE, Report, check_rights
+from ixxsms.asterisk.install.installing import STATE, Report, check_rights
 from ixxsms.asterisk.install.layout import Layout
-from ixxsms.asterisk.install.manifest import digest
 from ixxsms.asterisk.install.root import Root, is_plain_file, kept, write_whole
 from ixxsms.errors import Error
 
@@ -24,17 +23,16 @@ def uninstall(top: Path, *, dry_run: bool = False) -> Report:
     layout = layouts.told(root, None)
     report = Report(layout.flavour, changes.actions)
     try:
-        _each(changes.manifest.files, partial(_find_moved_line, layout), changes, report)
-        _each(changes.manifest.lines, _lines, changes, report)
-        _each(changes.manifest.blocks, _block, changes, report)
-        _each(changes.manifest.files, partial(_file, layout), changes, report)
-        left = (*changes.manifest.lines, *changes.manifest.blocks)
-        changes.manifest.made = [path for path in changes.manifest.made if path in left]
+        _each(sorted(changes.manifest.files), partial(_find_moved_line, layout), changes, report)
+        _each(sorted(changes.manifest.lines), _lines, changes, report)
+        _each(sorted(changes.manifest.blocks), _block, changes, report)
+        _each(sorted(changes.manifest.files), partial(_file, layout), changes, report)
     finally:
-        folders, changes.manifest.folders = changes.manifest.folders, []
-        changes.save(OF_ASTERISK)
-    for path in sorted(folders, reverse=True):
-        _folder(changes, path)
+        folders = changes.manifest.folders
+        changes.manifest.forget()
+        changes.save()  # or it goes, and the folder that it lies in can go too
+    _each(sorted(folders, reverse=True), _folder, changes, report)
+    changes.save()
     _say_what_to_reload(report)
     return report
 
@@ -45,8 +43,8 @@ def _is_ours(path: str) -> bool:
     return "ixxsms" in name or "ixxmassivesms" in name or path.startswith(f"{STATE}/scripts/sample")
 
 
-def _each(paths: Iterable[str], remove: Callable[[Changes, str], None], changes: Changes, report: Report) -> None:
-    for path in sorted(paths):
+def _each(paths: Sequence[str], remove: Callable[[Changes, str], None], changes: Changes, report: Report) -> None:
+    for path in paths:
         try:
             remove(changes, path)
         except (OSError, Error) as error:
@@ -75,7 +73,7 @@ def _file(layout: Layout, changes: Changes, path: str) -> None:
     real = changes.root.at(path, follow=False)
     if not _is_ours(path) or not (real.exists() or real.is_symlink()):
         del changes.manifest.files[path]
-    elif not is_plain_file(real) or digest(real.read_bytes()) != changes.manifest.files[path]:
+    elif not is_plain_file(real) or not changes.manifest.is_ours(path, real.read_bytes()):
         changes.note(KEPT, path, "it was changed here")
     elif note := _why_needed(changes, layout, path):
         changes.note(KEPT, path, note)
@@ -100,7 +98,7 @@ def _why_needed(changes: Changes, layout: Layout, path: str) -> str:
 def _block(changes: Changes, path: str) -> None:
     text = changes.root.read(path)
     found = lines.block(text)
-    if found is not None and digest(found) != changes.manifest.blocks[path]:
+    if found is not None and not changes.manifest.is_ours(path, found):
         changes.note(KEPT, path, "the part of ixxsms was changed here")
         return
     if found is not None:
@@ -136,9 +134,14 @@ def _rewrite(changes: Changes, path: str, text: str) -> None:
 def _folder(changes: Changes, path: str) -> None:
     """A folder that holds the database, the settings, or anything else, stays."""
     real = changes.root.at(path, follow=False)
-    if real.is_dir() and not real.is_symlink() and not any(real.iterdir()):
+    gone = {changes.root.at(action.path, follow=False) for action in changes.actions if action.what == REMOVED}
+    if not changes.manifest:
+        gone.add(changes.root.at(manifest.PATH))
+    if real.is_dir() and not real.is_symlink() and gone.issuperset(real.iterdir()):
         if not changes.dry_run:
             real.rmdir()
+        if path in changes.manifest.folders:
+            changes.manifest.folders.remove(path)
         changes.note(REMOVED, path)
 
 

@@ -25,6 +25,9 @@ class Owner(NamedTuple):
     group: str
 
 
+OF_ROOT = Owner("root", "root")
+
+
 class Root:
     """The folder that is "/" to the system in it."""
 
