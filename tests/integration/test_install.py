@@ -656,11 +656,40 @@ def test_a_list_that_somebody_else_wrote_does_not_make_root_remove_other_files(p
     pbx.install()
     manifest = pbx.at("/var/lib/ixxsms/installed.json")
     listed = json.loads(manifest.read_text())
-    listed["files"]["/etc/passwd"] = hashlib.sha256(PASSWD.encode()).hexdigest()
-    listed["lines"]["/etc/group"] = ["root:x:0:"]
+    others = (
+        "/etc/passwd", "/etc/logrotate.d/../passwd", "/etc/asterisk/manager.d/../../passwd", "/etc/ixxsms/ixxsms.conf",
+        "/etc/logrotate.d/ixxsms-others", "/etc/cron.d/ixxsms", "/var/lib/ixxsms/scripts/sample-of-others",
+    )  # fmt: skip
+    for path in others:
+        if not pbx.at(path).exists():
+            pbx.write(path, PASSWD)
+        listed["files"][path] = hashlib.sha256(pbx.at(path).read_bytes()).hexdigest()
+    listed["lines"] |= {"/etc/group": ["root:x:0:"], "/etc/asterisk/asterisk.conf": ["[directories](!)"]}
+    listed["lines"] |= {"/etc/cron.d/x": ["#include extensions_ixxsms.conf"]}
+    pbx.write("/etc/cron.d/x", "#include extensions_ixxsms.conf\n")
+    listed["made"] += ["/etc/cron.d/x"]
+    listed["folders"] += ["/etc/empty", "/etc/ixxsms/../empty"]
+    pbx.at("/etc/empty").mkdir()
+    before = pbx.tree()
     manifest.write_text(json.dumps(listed))
-    pbx.uninstall()
-    assert (pbx.read("/etc/passwd"), pbx.read("/etc/group")) == (PASSWD, GROUP)
+    report = pbx.uninstall()
+    after = pbx.tree()
+    for path in (*(os.path.normpath(path) for path in others), "/etc/group", "/etc/cron.d/x", "/etc/empty"):
+        assert after[path.lstrip("/")] == before[path.lstrip("/")], path
+    assert pbx.read("/etc/asterisk/asterisk.conf") == DEBIAN
+    assert notes(report)["/etc/passwd"] == "nothing of ixxsms belongs there"
+    assert not manifest.exists() and not pbx.at(DIALPLAN).exists()
+
+
+def test_a_link_in_place_of_the_list_makes_root_write_nowhere_else(pbx):
+    pbx.install()
+    manifest = pbx.at("/var/lib/ixxsms/installed.json")
+    manifest.unlink()
+    manifest.symlink_to("/etc/cron.d/x")
+    pbx.at("/etc/cron.d").mkdir()
+    pbx.install()
+    assert list(pbx.at("/etc/cron.d").iterdir()) == []
+    assert "kept" not in whats(pbx.uninstall()).values()
 
 
 @pytest.mark.parametrize("content", ["{", '{"files": []}', '{"unknown": {}}', "null"])

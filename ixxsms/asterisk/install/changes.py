@@ -47,11 +47,11 @@ class Changes:
         if self.dry_run:
             return
         if not self.manifest:
-            self.root.at(manifest.PATH).unlink(missing_ok=True)
+            self.root.at(manifest.PATH, follow=False).unlink(missing_ok=True)
             return
         missing = self._missing(PurePath(manifest.PATH).parent)
-        path, data = self.root.at(manifest.PATH), self.manifest.dump()
-        if not path.exists() or path.read_bytes() != data:
+        path, data = self.root.at(manifest.PATH, follow=False), self.manifest.dump()
+        if not is_plain_file(path) or path.read_bytes() != data:
             self._make(missing)
             write_whole(path, data, manifest.MODE, self.root.ids(OF_ROOT))
 

@@ -23,8 +23,10 @@ SHARED = Owner("root", DAEMON)
 
 CONFIG = "/etc/ixxsms/ixxsms.conf"
 STATE = "/var/lib/ixxsms"
+LOG = "/var/log/ixxsms"
 INIT_SCRIPT = "/etc/init.d/ixxmassivesms"
 DIALPLAN = "extensions_ixxsms.conf"
+UNIT_FOLDERS = ("/lib/systemd/system", "/usr/lib/systemd/system")
 UNITS = ("ixxmassivesms.service", "ixxmassivesms@.service")
 #: Logrotate reads whatever lies in its folder, but for some endings; this is one of them.
 _UNREAD = ".new.disabled"
@@ -77,7 +79,7 @@ def _folders(changes: Changes) -> None:
     changes.folder(STATE, 0o750, OF_ASTERISK)  # first: the list of what is done lies there
     changes.folder("/etc/ixxsms", 0o750, SHARED)
     changes.folder(f"{STATE}/scripts", 0o755, OF_ROOT)
-    changes.folder("/var/log/ixxsms", 0o750, OF_ASTERISK)
+    changes.folder(LOG, 0o750, OF_ASTERISK)
     for ending in ("", "-wal", "-shm"):
         changes.give(f"{STATE}/ixxsms.db{ending}", 0o640, OF_ASTERISK)
     sample = Path(credentials.__file__).parent.parent / "data" / "scripts" / "sample"
@@ -151,7 +153,7 @@ def _service(changes: Changes, source: Path) -> bool:
     changes.file(f"{defaults}/ixxmassivesms", text("ixxmassivesms.default"), 0o644, OF_ROOT)
     logrotate = (folder / "ixxsms.logrotate").read_bytes()
     changes.file("/etc/logrotate.d/ixxsms", logrotate, 0o644, OF_ROOT, beside=_UNREAD)
-    systemd = next((path for path in ("/lib/systemd/system", "/usr/lib/systemd/system") if root.is_folder(path)), "")
+    systemd = next((path for path in UNIT_FOLDERS if root.is_folder(path)), "")
     if root.is_folder("/etc/init.d") or not systemd:
         changes.file(INIT_SCRIPT, (folder / "ixxmassivesms").read_bytes(), 0o755, OF_ROOT)
     done = [changes.file(f"{systemd}/{unit}", text(unit), 0o644, OF_ROOT) for unit in UNITS if systemd]

@@ -12,6 +12,7 @@ from ixxsms.asterisk.install.root import Root
 
 USER = "ixxsms"
 PORT = "5038"
+FILE = "manager_ixxsms.conf"
 
 #: It can neither run commands, nor read or write variables and settings, and it logs in from this machine only.
 _SECTION = """\
@@ -51,7 +52,7 @@ def place(root: Root, layout: Layout) -> Place:
     for include in conf.includes(root.read(f"{layout.etc}/manager.conf")):
         if re.search(r"(^|/)manager\.d/\*\.conf$", include.name):
             return Place(f"{layout.etc}/manager.d/ixxsms.conf", is_block=False)
-    return Place(f"{layout.etc}/manager_ixxsms.conf", is_block=False, included_by=f"{layout.etc}/manager.conf")
+    return Place(f"{layout.etc}/{FILE}", is_block=False, included_by=f"{layout.etc}/manager.conf")
 
 
 def find(root: Root, layout: Layout, own: Place) -> Found:

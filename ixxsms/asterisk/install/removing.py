@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from ixxsms.asterisk.install import conf, lines, manifest
 from ixxsms.asterisk.install import layout as layouts
 from ixxsms.asterisk.install.changes import KEPT, REMOVED, UPDATED, Changes
-from ixxsms.asterisk.install.installing import STATE, Report, check_rights
+from ixxsms.asterisk.install.installing import Report, check_rights
+from ixxsms.asterisk.install.known import Known
 from ixxsms.asterisk.install.layout import Layout
 from ixxsms.asterisk.install.root import Root, is_plain_file, kept, write_whole
 from ixxsms.errors import Error
@@ -22,6 +23,7 @@ def uninstall(top: Path, *, dry_run: bool = False) -> Report:
     changes = Changes(root, dry_run)
     layout = layouts.told(root, None)
     report = Report(layout.flavour, changes.actions)
+    _disbelieve(changes, Known(root, layout))
     try:
         _each(sorted(changes.manifest.files), partial(_find_moved_line, layout), changes, report)
         _each(sorted(changes.manifest.lines), _lines, changes, report)
@@ -37,10 +39,19 @@ def uninstall(top: Path, *, dry_run: bool = False) -> Report:
     return report
 
 
-def _is_ours(path: str) -> bool:
-    """The manifest lies where the daemon's user may write: it must not make root remove anything else."""
-    name = PurePath(path).name
-    return "ixxsms" in name or "ixxmassivesms" in name or path.startswith(f"{STATE}/scripts/sample")
+def _disbelieve(changes: Changes, known: Known) -> None:
+    """Drop from the list of what was installed whatever no installation writes."""
+    listed = changes.manifest
+    before = {*listed.files, *listed.blocks, *listed.lines}
+    listed.files = {path: written for path, written in listed.files.items() if known.is_file(path)}
+    listed.blocks = {path: written for path, written in listed.blocks.items() if known.is_block(path)}
+    listed.lines = {
+        path: added for path, added in listed.lines.items() if all(known.is_line(path, line) for line in added)
+    }
+    listed.folders = [path for path in listed.folders if known.is_folder(path)]
+    for path in sorted(before - {*listed.files, *listed.blocks, *listed.lines}):
+        if changes.root.exists(path):
+            changes.note(KEPT, path, "nothing of ixxsms belongs there")
 
 
 def _each(paths: Sequence[str], remove: Callable[[Changes, str], None], changes: Changes, report: Report) -> None:
@@ -71,7 +82,7 @@ def _find_moved_line(layout: Layout, changes: Changes, path: str) -> None:
 
 def _file(layout: Layout, changes: Changes, path: str) -> None:
     real = changes.root.at(path, follow=False)
-    if not _is_ours(path) or not (real.exists() or real.is_symlink()):
+    if not (real.exists() or real.is_symlink()):
         del changes.manifest.files[path]
     elif not is_plain_file(real) or not changes.manifest.is_ours(path, real.read_bytes()):
         changes.note(KEPT, path, "it was changed here")
@@ -109,8 +120,7 @@ def _block(changes: Changes, path: str) -> None:
 def _lines(changes: Changes, path: str) -> None:
     old = text = changes.root.read(path)
     for line in changes.manifest.lines[path]:
-        if "ixxsms" in line:
-            text = lines.remove(text, line)
+        text = lines.remove(text, line)
     if text != old:
         _rewrite(changes, path, text)
     del changes.manifest.lines[path]
