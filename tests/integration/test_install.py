@@ -530,6 +530,17 @@ def test_no_secret_is_ever_printed_or_readable_by_everybody(freepbx):
                 assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0, path
 
 
+def test_a_configuration_that_everybody_could_read_gets_the_secrets_and_is_no_more_for_everybody(freepbx):
+    freepbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\n")
+    config = freepbx.at("/etc/ixxsms/ixxsms.conf")
+    config.chmod(0o644)
+    if IS_ROOT:
+        os.chown(config, *ASTERISK)
+    freepbx.install()
+    assert "Geheim" in config.read_text()
+    assert stat.S_IMODE(config.stat().st_mode) == 0o640
+
+
 def test_settings_that_are_there_are_kept(freepbx):
     freepbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\ndatabase_url = sqlite:////x\ncdr_url =\nami_secret = mine\n")
     freepbx.install()

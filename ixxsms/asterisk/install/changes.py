@@ -190,13 +190,13 @@ class Changes:
         return self._given(path, real, mode, owner)
 
     def _rewrite(self, path: str, text: str, owner: Owner, mode: int, *, ours: bool = True) -> str:
-        """Where the file is there already it keeps its owner and mode."""
+        """Where the file is there already it keeps its owner and mode; one that stays when we go may hold secrets."""
         real = self.root.at(path)
         what = UPDATED if real.exists() else CREATED
         ids = self.root.ids(owner)
         if what == UPDATED:
             found = real.stat()
-            mode = stat.S_IMODE(found.st_mode)
+            mode = stat.S_IMODE(found.st_mode) & ~(0 if ours else 0o007)
             ids = kept(found)
         elif ours:
             _once(self.manifest.made, path)
