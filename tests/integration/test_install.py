@@ -734,6 +734,20 @@ def test_links_lead_nowhere_but_into_the_root(pbx, tmp_path):
     assert pbx.at("/etc/asterisk/extensions_ixxsms.conf").is_symlink()
 
 
+@pytest.mark.parametrize("kind", sorted(FILES))
+@pytest.mark.parametrize("included", ["manager.d/*.conf", "/opt/asterisk/manager.d/*.conf"])
+def test_where_the_folder_of_asterisk_is_a_link_our_manager_user_is_still_ours(tmp_path, shipped, kind, included):
+    pbx = Pbx(tmp_path, shipped, kind)
+    pbx.at("/opt").mkdir()
+    pbx.at("/etc/asterisk").replace(pbx.at("/opt/asterisk"))
+    pbx.at("/etc/asterisk").symlink_to("/opt/asterisk")
+    custom = "#include /opt/asterisk/manager_custom.conf\n"
+    pbx.write("/opt/asterisk/manager.conf", f"[general]\nenabled = yes\n#include {included}\n{custom}")
+    pbx.install()
+    assert set(whats(pbx.install()).values()) == {"unchanged"}
+    assert "kept" not in whats(pbx.uninstall()).values()
+
+
 def test_links_in_a_circle_are_an_error(pbx):
     pbx.at("/etc/logrotate.d").symlink_to("logrotate.d")
     assert "links lead in a circle" in pbx.run("install", code=1).stderr

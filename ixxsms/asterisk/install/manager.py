@@ -60,9 +60,10 @@ def find(root: Root, layout: Layout, own: Place) -> Found:
     texts = {**dict(conf.with_includes(root, layout.etc, "manager.conf")), own.path: root.read(own.path)}
     secret = elsewhere = ""
     for path, text in texts.items():
-        others = lines.remove_block(text) if path == own.path and own.is_block else text
+        is_own = root.at(path) == root.at(own.path)
+        others = lines.remove_block(text) if is_own and own.is_block else text
         secret = conf.value(text, USER, "secret") or secret
-        if any(entry.section == USER for entry in conf.entries(others)) and (path != own.path or own.is_block):
+        if any(entry.section == USER for entry in conf.entries(others)) and (not is_own or own.is_block):
             elsewhere = path
     general = "\n".join(texts.values())
     enabled = conf.value(general, "general", "enabled").lower() in ("yes", "true", "on", "1", "y", "t")
