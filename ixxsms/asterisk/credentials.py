@@ -50,7 +50,7 @@ class Credentials:
     @property
     def url(self) -> str:
         """An SQLAlchemy URL, password and all."""
-        return self._url(f":{quote(self.password, safe='')}", self.database)
+        return self._url(f":{_quoted(self.password)}", self.database)
 
     def shown(self, database: str = "") -> str:
         """The URL for people: without the password, for the same or another database of that server."""
@@ -58,10 +58,15 @@ class Credentials:
 
     def _url(self, password: str, database: str) -> str:
         host, port, socket = _place(self.host, self.port)
-        where = f"[{host}]" if ":" in host else quote(host, safe="")
+        where = f"[{host}]" if ":" in host else _quoted(host)
         where += f":{port}" if port else ""
-        more = f"?unix_socket={quote(socket, safe='')}" if socket else ""
-        return f"{self.engine}://{quote(self.user, safe='')}{password}@{where}/{quote(database, safe='')}{more}"
+        more = f"?unix_socket={_quoted(socket)}" if socket else ""
+        return f"{self.engine}://{_quoted(self.user)}{password}@{where}/{_quoted(database)}{more}"
+
+
+def _quoted(value: str) -> str:
+    """What is no UTF-8 goes by its octets, as the file has them."""
+    return quote(value, safe="", errors="surrogateescape")
 
 
 def _place(host: str, port: str) -> tuple[str, str, str]:

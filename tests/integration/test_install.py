@@ -530,6 +530,12 @@ def test_no_secret_is_ever_printed_or_readable_by_everybody(freepbx):
                 assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0, path
 
 
+def test_a_password_of_the_database_that_is_no_utf_8_does_not_end_the_installation(freepbx):
+    freepbx.at("/etc/freepbx.conf").write_bytes(FREEPBX.encode().replace(b"Geheim", b"Se\xf1a"))
+    freepbx.install()
+    assert freepbx.setting("cdr_url") == "mysql://freepbxuser:Se%F1a%251@localhost/asteriskcdrdb"
+
+
 def test_a_configuration_that_everybody_could_read_gets_the_secrets_and_is_no_more_for_everybody(freepbx):
     freepbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\n")
     config = freepbx.at("/etc/ixxsms/ixxsms.conf")

@@ -61,6 +61,12 @@ def test_the_url_gives_back_what_the_file_says():
     assert (url.host, url.port, url.database) == ("localhost", 3307, "asteriskcdrdb")
 
 
+def test_octets_that_are_no_utf_8_stand_in_the_url_as_they_are():
+    php = FREEPBX.encode().replace(b"p@ss", b"p\xf1ss").decode("utf-8", "surrogateescape")
+    found = find(files(freepbx_conf=php))
+    assert found.url == "mysql://freepbxuser:p%F1ss%3Aw%2Frd%23%25%27%22@localhost:3307/asteriskcdrdb"
+
+
 def test_issabel_and_elastix_tell_theirs_in_amportal():
     found = find(files(amportal_conf=AMPORTAL))
     assert (found.user, found.password, found.host) == ("asteriskuser", "am;p#109", "localhost")
