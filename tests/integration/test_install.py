@@ -292,6 +292,16 @@ def test_a_manager_conf_that_includes_no_folder_gets_one_line(pbx):
     assert any("needs enabled = yes" in warning for warning in report["warnings"])
 
 
+@pytest.mark.parametrize("included", ["/opt/pbx/manager.d/*.conf", "../../opt/pbx/manager.d/*.conf"])
+def test_the_manager_user_goes_into_the_folder_that_is_included(pbx, included):
+    pbx.write("/etc/asterisk/manager.conf", f"[general]\nenabled = yes\n#include {included}\n")
+    pbx.install()
+    assert pbx.setting("ami_secret") == pbx.secret("/opt/pbx/manager.d/ixxsms.conf")
+    assert set(whats(pbx.install()).values()) == {"unchanged"}
+    pbx.uninstall()
+    assert not pbx.at("/opt").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "folders", "expected"),
     [

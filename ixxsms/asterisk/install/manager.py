@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from pathlib import PurePath
 from typing import NamedTuple
 
 from ixxsms.asterisk.install import conf, lines
@@ -51,7 +52,10 @@ def place(root: Root, layout: Layout) -> Place:
         return Place(f"{layout.etc}/manager_custom.conf", is_block=True)
     for include in conf.includes(root.read(f"{layout.etc}/manager.conf")):
         if re.search(r"(^|/)manager\.d/\*\.conf$", include.name):
-            return Place(f"{layout.etc}/manager.d/ixxsms.conf", is_block=False)
+            folder = PurePath(layout.etc) / PurePath(include.name).parent
+            if ".." in folder.parts:
+                folder = PurePath(root.path_of(root.at(folder)))
+            return Place(f"{folder}/ixxsms.conf", is_block=False)
     return Place(f"{layout.etc}/{FILE}", is_block=False, included_by=f"{layout.etc}/manager.conf")
 
 
