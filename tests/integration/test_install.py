@@ -302,6 +302,18 @@ def test_the_manager_user_goes_into_the_folder_that_is_included(pbx, included):
     assert not pbx.at("/opt").exists()
 
 
+def test_a_file_that_an_editor_gave_windows_line_ends_still_has_our_block(freepbx):
+    freepbx.write("/etc/asterisk/manager_custom.conf", "[other]\nsecret = x\n")
+    freepbx.install()
+    custom = freepbx.at("/etc/asterisk/manager_custom.conf")
+    custom.write_bytes(custom.read_bytes().replace(b"\n", b"\r\n"))
+    before = custom.read_bytes()
+    assert whats(freepbx.install())["/etc/asterisk/manager_custom.conf"] == "unchanged"
+    assert custom.read_bytes() == before
+    freepbx.uninstall()
+    assert custom.read_bytes() == b"[other]\r\nsecret = x\r\n"
+
+
 @pytest.mark.parametrize(
     ("text", "folders", "expected"),
     [

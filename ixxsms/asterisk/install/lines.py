@@ -8,7 +8,7 @@ from typing import NamedTuple
 BEGIN = '; ixxsms: what follows is kept by "ixxsms asterisk install"'
 END = "; ixxsms: end"
 
-_BLOCK = re.compile(rf"^{re.escape(BEGIN)}\n(.*?)^{re.escape(END)}\n?", re.M | re.S)
+_BLOCK = re.compile(rf"^{re.escape(BEGIN)}\r?\n(.*?)^{re.escape(END)}(?:\r?\n|\r?\Z)", re.M | re.S)
 
 
 class Line(NamedTuple):
@@ -48,9 +48,9 @@ def remove(text: str, line: str) -> str:
 
 
 def block(text: str) -> str | None:
-    """What stands in our block; None where there is no block."""
+    """What stands in our block, whatever ends its lines; None where there is no block."""
     found = _BLOCK.search(text)
-    return found[1] if found else None
+    return found[1].replace("\r\n", "\n") if found else None
 
 
 def put_block(text: str, content: str) -> str:
