@@ -466,6 +466,9 @@ def test_on_a_system_the_service_command_starts_shows_and_stops_it(system):
     if shutil.which("logrotate", path="/usr/sbin"):
         system.run("logrotate", "--debug", "/etc/logrotate.d/ixxsms")
 
+    first = system.run("/opt/ixxsms/bin/ixxsms", "asterisk", "uninstall")
+    assert f"{NAME} starts it: stop and disable the service first" in first
+    system.run("update-rc.d", NAME, "disable")
     system.run("/opt/ixxsms/bin/ixxsms", "asterisk", "uninstall")
     system.run("test", "!", "-e", f"/etc/init.d/{NAME}")
     system.run("test", "-e", "/var/lib/ixxsms/ixxsms.db")

@@ -51,6 +51,7 @@ DEBIAN_FILES = {
     "/etc/init.d/asterisk": "#!/bin/sh\n",
     "/lib/systemd/system/asterisk.service": "[Unit]\n",
 }
+UNITS = "/lib/systemd/system"
 DIALPLAN = "/etc/asterisk/extensions_ixxsms.conf"
 _CUSTOM = {
     "/etc/asterisk/asterisk.conf": "[directories]\nastetcdir=/etc/asterisk\nastagidir=/var/lib/asterisk/agi-bin ; x\n",
@@ -641,6 +642,27 @@ def test_our_line_goes_from_another_file_too_and_lines_that_begin_like_it_stay(p
     assert told["/etc/asterisk/more.conf"] == report["/etc/asterisk/more.conf"] == "updated"
     assert pbx.read("/etc/asterisk/more.conf") == "[more]\n"
     assert pbx.read("/etc/asterisk/extensions.conf") == f"#include more.conf\n{others}"
+
+
+@pytest.mark.parametrize(
+    ("link", "file"),
+    [
+        ("/etc/systemd/system/multi-user.target.wants/ixxmassivesms.service", f"{UNITS}/ixxmassivesms.service"),
+        ("/etc/systemd/system/multi-user.target.wants/ixxmassivesms@2.service", f"{UNITS}/ixxmassivesms@.service"),
+        ("/etc/rc3.d/S01ixxmassivesms", "/etc/init.d/ixxmassivesms"),
+        ("/etc/rc.d/rc3.d/S99ixxmassivesms", "/etc/init.d/ixxmassivesms"),
+    ],
+)
+def test_a_service_that_is_enabled_keeps_its_file_until_it_is_disabled(pbx, link, file):
+    pbx.install()
+    pbx.at(link).parent.mkdir(parents=True)
+    pbx.at(link).symlink_to(file)
+    told, report = pbx.uninstall("--dry-run"), pbx.uninstall()
+    assert notes(told) == notes(report) == {file: f"{link} starts it: stop and disable the service first"}
+    assert [path for path, what in whats(report).items() if what == "kept"] == [file] and pbx.at(file).exists()
+    pbx.at(link).unlink()
+    assert whats(pbx.uninstall())[file] == "removed"
+    assert not pbx.at("/var/lib/ixxsms/installed.json").exists()
 
 
 def test_a_file_of_ours_that_was_deleted_by_hand_leaves_nothing_to_uninstall(freepbx):

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from ixxsms.asterisk.install import conf, lines, manifest
 from ixxsms.asterisk.install import layout as layouts
 from ixxsms.asterisk.install.changes import KEPT, REMOVED, UPDATED, Changes
-from ixxsms.asterisk.install.installing import Report, check_rights
+from ixxsms.asterisk.install.installing import INIT_SCRIPT, UNITS, Report, check_rights
 from ixxsms.asterisk.install.known import Known
 from ixxsms.asterisk.install.layout import Layout
 from ixxsms.asterisk.install.root import Root, is_plain_file, kept, write_whole
@@ -86,7 +86,7 @@ def _file(layout: Layout, changes: Changes, path: str) -> None:
         del changes.manifest.files[path]
     elif not is_plain_file(real) or not changes.manifest.is_ours(path, real.read_bytes()):
         changes.note(KEPT, path, "it was changed here")
-    elif note := _why_needed(changes, layout, path):
+    elif note := _why_needed(changes, layout, path) or _what_starts(changes.root, path):
         changes.note(KEPT, path, note)
     else:
         if not changes.dry_run:
@@ -104,6 +104,17 @@ def _why_needed(changes: Changes, layout: Layout, path: str) -> str:
             if changes.root.at(PurePath(layout.etc) / include.name) == ours:
                 return f"{file} still has {include.line}"
     return ""
+
+
+def _what_starts(root: Root, path: str) -> str:
+    """Without its unit or script the service could not be disabled any more, and links would lead nowhere."""
+    links = {
+        UNITS[0]: ("systemd/system/*.wants/ixxmassivesms[.]service",),
+        UNITS[1]: ("systemd/system/*.wants/ixxmassivesms@*.service",),
+        PurePath(INIT_SCRIPT).name: ("rc?.d/S[0-9]*ixxmassivesms", "rc.d/rc?.d/S[0-9]*ixxmassivesms"),
+    }.get(PurePath(path).name if path == INIT_SCRIPT or path.endswith(".service") else "", ())
+    found = next((link for pattern in links for link in sorted(root.at("/etc").glob(pattern))), None)
+    return f"{root.path_of(found)} starts it: stop and disable the service first" if found else ""
 
 
 def _block(changes: Changes, path: str) -> None:
