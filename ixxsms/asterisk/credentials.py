@@ -26,11 +26,12 @@ _ENGINES = {
 # A string may hold what looks like a comment, and a comment what looks like a string: one pattern takes both.
 _PHP = re.compile(
     r"""(?P<comment>/\*.*?\*/|(?://|\#)[^\n]*)
-    |(?:\$amp_conf\s*\[\s*)?(?P<quote>['"])(?P<name>\w+)(?P=quote)\s*(?:\]\s*=(?!=)|=>)\s*
+    |(?P<ours>\$amp_conf\s*\[\s*)?(?P<quote>['"])(?P<name>\w+)(?P=quote)\s*(?(ours)\]\s*=(?!=)|=>)\s*
      (?:(?P<bare>-?\d+)|(?P<open>['"])(?P<value>(?:\\.|(?!(?P=open))[^\\])*)(?P=open))
     |"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""",
     re.S | re.X,
 )
+_QUOTED = re.compile(r"""(?P<quote>["'])(?P<value>.*?)(?P=quote)(?:\s+\#.*)?""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -133,14 +134,14 @@ def _unescaped(value: str, quote_: str) -> str:
 
 
 def parse_list(text: str) -> dict[str, str]:
-    """The values of lines NAME=value, which may be quoted; # and ; begin a comment at the start of a line only."""
+    """The values of lines NAME=value, which may be quoted; a comment begins a line, or follows a value in quotes."""
     found = {}
     for line in text.splitlines():
         name, equals, value = line.strip().partition("=")
         if not equals or name.startswith(("#", ";")):
             continue
         value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
+        if quoted := _QUOTED.fullmatch(value):
+            value = quoted["value"]
         found[name.removeprefix("export ").strip()] = value
     return found

@@ -125,6 +125,8 @@ def test_a_host_may_hold_a_port_or_a_socket(host, place):
         ("""$amp_conf['X'] = getenv('SECRET');""", None),
         ("""if ($amp_conf['X'] == 'v') {}""", None),
         ("""# $amp_conf['X'] = 'v';""", None),
+        ("""$amp_conf['X'] = 'v'; $other['X'] = 'w';""", "v"),
+        ("""$other['X'] = 'w';""", None),
         ("""echo "$amp_conf['X'] = 'v'";""", None),
     ],
 )
@@ -140,6 +142,11 @@ def test_php_that_never_ends_a_string_is_no_trouble():
 def test_a_list_may_have_quotes_blanks_and_windows_line_ends():
     text = "A=1\r\nB = \"two\"\r\n export D='4'\nE==x=\nnothing\n"
     assert parse_list(text) == {"A": "1", "B": "two", "D": "4", "E": "=x="}
+
+
+def test_a_comment_may_follow_a_value_in_quotes_and_only_such():
+    text = "A='p w' # it's this\nB=\"x\"#y\"\nC=p # w\nD='a' 'b'\nE='\n"
+    assert parse_list(text) == {"A": "p w", "B": 'x"#y', "C": "p # w", "D": "a' 'b", "E": "'"}
 
 
 def test_nothing_is_found_where_there_is_nothing():
