@@ -482,6 +482,13 @@ def test_a_line_that_was_commented_out_stays_so_and_one_that_was_lost_comes_back
     assert pbx.read("/etc/asterisk/extensions.conf").count("#include extensions_ixxsms.conf") == 1
 
 
+def test_a_line_between_the_marks_of_a_comment_is_commented_out_too(pbx):
+    text = "[default]\n;-- not now\n#include extensions_ixxsms.conf\n--;\n"
+    pbx.write("/etc/asterisk/extensions.conf", text)
+    assert "commented out" in notes(pbx.install())["/etc/asterisk/extensions.conf"]
+    assert pbx.read("/etc/asterisk/extensions.conf") == text
+
+
 def test_other_peoples_files_keep_every_byte(pbx):
     original = b"[default]\r\nexten => 1,1,NoOp(\xf1and\xfa)\r\n;-- open"
     pbx.at("/etc/asterisk/extensions.conf").write_bytes(original)

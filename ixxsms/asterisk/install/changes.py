@@ -150,7 +150,7 @@ class Changes:
     def lines(self, path: str, wanted: Sequence[Line], owner: Owner, mode: int = 0o640) -> str:
         """Lines that the file is to have once. A line that was commented out stays so."""
         old = text = self.root.read(path)
-        off = [line.text for line in wanted if not lines.has(old, line) and lines.is_commented_out(old, line)]
+        off = [line.text for line in wanted if lines.is_commented_out(old, line)]
         for line in wanted:
             if line.text in off:
                 continue

@@ -11,6 +11,10 @@ END = "; ixxsms: end"
 _BLOCK = re.compile(rf"^{re.escape(BEGIN)}\r?\n(.*?)^{re.escape(END)}(?:\r?\n|\r?\Z)", re.M | re.S)
 
 
+# One that is open at the end would take in what we add there.
+_COMMENT = re.compile(r";--(?!-).*?--;", re.S)
+
+
 class Line(NamedTuple):
     """A line that a file is to have once. `known`: a pattern of every way in which it could be there already."""
 
@@ -25,11 +29,12 @@ def include(folder: str, file: str) -> Line:
 
 
 def has(text: str, line: Line) -> bool:
-    return re.search(rf"^\s*{line.known}$", text, re.M) is not None
+    return re.search(rf"^\s*{line.known}$", _COMMENT.sub("", text), re.M) is not None
 
 
 def is_commented_out(text: str, line: Line) -> bool:
-    return re.search(rf"^\s*;[;\s]*{line.known}$", text, re.M) is not None
+    """By a semicolon, or between ;-- and --; ."""
+    return not has(text, line) and re.search(rf"^[;\s]*{line.known}$", text, re.M) is not None
 
 
 def add(text: str, line: Line) -> str:
