@@ -1,6 +1,7 @@
 """ixxmassivesms: the service in the foreground. Signals set flags; one loop acts.
 
-SIGTERM, SIGINT: finish what is in the windows, then stop. SIGHUP: read the settings again and start the senders anew.
+SIGTERM, SIGINT: finish what is in the windows, then stop. SIGHUP: read the settings again and start the senders anew;
+where something is wrong with the settings, say so and go on with the old ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from types import FrameType
 
 from ixxsms import __version__, config, schema
+from ixxsms.config import Config
 from ixxsms.db import Database
 from ixxsms.errors import Error
 from ixxsms.service import Service
@@ -28,7 +30,7 @@ EPILOG = """examples:
   ixxmassivesms --drain      send what can be sent now, wait for receipts, and end
 signals:
   SIGTERM, SIGINT            finish what is in the windows, then stop
-  SIGHUP                     read the configuration again
+  SIGHUP                     read the configuration again; where it is wrong, go on with the old one
 exit codes: 0 done, 1 the configuration or the database cannot be used, 2 usage"""
 
 
@@ -37,7 +39,8 @@ class _Signals:
 
     def __init__(self) -> None:
         self.stop = self.reload = False
-        self.service: Service | None = None
+        #: What the service is to go on with, once it has ended.
+        self.next: tuple[Config, Database] | None = None
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._arrived)
 
@@ -46,8 +49,16 @@ class _Signals:
             self.reload = True
         else:
             self.stop = True
-        if self.service is not None:
-            self.service.stop()
+
+    def end(self) -> bool:
+        """Whether the service that runs is to end: for good, or because there are new settings that can be used."""
+        if self.reload:
+            self.reload = False
+            try:
+                self.next = _load()
+            except Exception as error:  # whatever is wrong with them: a mistake must not end what runs
+                log.error("the configuration is not read again: %s", error)
+        return self.stop or self.next is not None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,30 +81,29 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _serve(signals: _Signals, drain: bool) -> None:
-    while not signals.stop:
-        signals.reload = False
-        settings = config.load()
-        logging.basicConfig(
-            stream=sys.stderr,
-            level=_level(settings.log_level),
-            format="%(asctime)s %(levelname)s %(message)s",
-            force=True,
-        )
-        database = Database(settings.database_url)
-        schema.check(database)
+    signals.next = _load()
+    while signals.next and not signals.stop:
+        (settings, database), signals.next = signals.next, None
         if database.folder is None:
             sys.setswitchinterval(GIVE_WAY)
-        signals.service = Service(database, settings)
-        if signals.stop or signals.reload:
-            continue
+        service = Service(database, settings)
         gc.freeze()  # what is there now stays: to walk it in each full collection would hold up all threads for 50 ms
         log.info("ixxmassivesms %s has started", __version__)
-        signals.service.run(drain)
+        service.run(drain, signals.end)
         database.close()
-        if not signals.reload:
-            break
-        log.info("the configuration is read again")
+        if signals.next:
+            log.info("the configuration is read again")
     log.info("ixxmassivesms has stopped")
+
+
+def _load() -> tuple[Config, Database]:
+    """The settings as they are written now and their database, both checked. Raises Error, with nothing changed."""
+    settings = config.load()
+    level = _level(settings.log_level)
+    database = Database(settings.database_url)
+    schema.check(database)
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    return settings, database
 
 
 def _level(name: str) -> int:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -76,10 +76,10 @@ class Service:
         for listener in list(self._listeners):
             listener(message_ids)
 
-    def run(self, drain: bool = False) -> None:
+    def run(self, drain: bool = False, end: Callable[[], bool] = lambda: False) -> None:
         """Serve until told to stop; with `drain`, until nothing can be sent now and the receipts are in.
 
-        Asterisk is listened to only without `drain`.
+        `end` is asked in each turn whether to stop. Asterisk is listened to only without `drain`.
         """
         self._enter()
         edge = None if drain else self._edge()
@@ -88,7 +88,7 @@ class Service:
             self._call_records.start()
             if edge:
                 edge.start()
-            while not self._stopping:
+            while not (self._stopping or end()):
                 try:
                     self._turn()
                     # Twice: a message may be in no queue while it goes from one trunk to the next.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,45 @@ def test_sigterm_ends_the_daemon_in_order_and_sighup_reads_the_settings_again(sy
         assert "secret" not in log.read_text()
         assert "has stopped" in log.read_text()
         assert system.json("status")["daemons"] == []
+
+
+def test_a_mistake_in_the_settings_does_not_end_the_service_at_sighup_and_once_mended_they_count(system):
+    written = Path(system.environ["IXXSMS_CONFIG"])
+    right = written.read_text()
+    kept = system.folder / "kept.conf"
+    kept.write_text(right)
+    log = system.folder / "log"
+    wrong = {
+        "unknown setting, nonsense": f"{right}\nnonsense = 1\n",
+        "fastagi_port must be a number": f"{right}\nfastagi_port = many\n",
+        "log_level must be": f"{right}\nlog_level = loud\n",
+        "unknown kind of database": right.replace("sqlite://", "sqlit://"),
+        "run: ixxsms init": right.replace("ixxsms.db", "elsewhere.db"),
+        "not in the form": "nonsense",
+    }
+    del system.environ["IXXSMS_DATABASE_URL"]  # that of the file counts
+    with FakeSMSC(accounts={"user": "secret"}) as smsc:
+        system.smpp("provider", smsc.port)
+        with log.open("wb") as output, system.process("ixxmassivesms", stderr=output) as daemon:
+            system.environ["IXXSMS_CONFIG"] = str(kept)  # for all other programs
+            eventually(lambda: len(smsc.logins) == 1)
+            for why, text in wrong.items():
+                written.write_text(text)
+                daemon.send_signal(signal.SIGHUP)
+                said = re.compile(f"ERROR the configuration is not read again: .*{why}")
+                eventually(lambda said=said: said.search(log.read_text()))
+            system.ixxsms("send", "600123456", "aun", "--queue")
+            smsc.wait_for(1)
+            assert len(smsc.logins) == 1, "the senders were started anew"
+
+            written.write_text(f"{right}\nreceipts = no\n")
+            daemon.send_signal(signal.SIGHUP)
+            eventually(lambda: len(smsc.logins) == 2)
+            system.ixxsms("send", "600123457", "ya", "--queue")
+            smsc.wait_for(2)
+            assert [pdu.registered_delivery for pdu in smsc.received] == [1, 0]
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(20) == 0
 
 
 def test_a_single_send_goes_with_and_without_the_service(system):

@@ -147,7 +147,8 @@ def test_the_daemon_is_started_told_to_reload_and_stopped(service):
     assert (again.returncode, again.stdout) == (0, f"{NAME}: already running, process {pid}.\n")
     assert service.pid() == pid
 
-    assert service.code("reload") == 0
+    told = service("reload")
+    assert (told.returncode, told.stdout) == (0, f"{NAME}: told to read the configuration again.\n")
     eventually(lambda: "configuration is read again" in service.log.read_text())
     assert service("force-reload").returncode == 0
     assert is_alive(pid)
