@@ -87,7 +87,11 @@ def _serve(signals: _Signals, drain: bool) -> None:
         if database.folder is None:
             sys.setswitchinterval(GIVE_WAY)
         service = Service(database, settings)
-        gc.freeze()  # what is there now stays: to walk it in each full collection would hold up all threads for 50 ms
+        # What is there now stays: to walk it in each full collection would hold up all threads for 50 ms. What is
+        # left of the service before a SIGHUP must not stay with it.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
         log.info("ixxmassivesms %s has started", __version__)
         service.run(drain, signals.end)
         database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -186,6 +187,23 @@ def test_a_mistake_in_the_settings_does_not_end_the_service_at_sighup_and_once_m
             assert [pdu.registered_delivery for pdu in smsc.received] == [1, 0]
             daemon.send_signal(signal.SIGTERM)
             assert daemon.wait(20) == 0
+
+
+def test_what_is_left_of_the_service_before_a_sighup_does_not_pile_up_in_memory(system):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        system.environ["IXXSMS_FASTAGI_PORT"] = str(free.getsockname()[1])
+    log = system.folder / "log"
+
+    def kilobytes(pid):
+        return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
+
+    with log.open("wb") as output, system.process("ixxmassivesms", stderr=output) as daemon:
+        sizes = []
+        for turn in range(1, 13):
+            eventually(lambda turn=turn: log.read_text().count("FastAGI listens") == turn)  # it has started all it has
+            sizes.append(kilobytes(daemon.pid))
+            daemon.send_signal(signal.SIGHUP)
+        assert sizes[-1] - sizes[1] < 3_000, "each of ten services has left 300 kB and more"
 
 
 def test_a_single_send_goes_with_and_without_the_service(system):
