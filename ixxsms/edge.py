@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from ixxsms import dialplan, manager, webhook
 from ixxsms.at_once import Claiming
 from ixxsms.config import Config
 from ixxsms.db import Database
+from ixxsms.errors import Error
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,24 @@ class Edge:
 
 
 async def _again_and_again(name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    traced: set[type[Exception]] = set()
     while True:
         try:
             await part()
         except Exception as error:
-            log.error("%s: %s", name, error)
+            for each in _each(error):
+                if isinstance(each, Error | OSError):
+                    log.error("%s: %s", name, each)
+                else:  # nobody thought of it: its kind and place are needed, but every two seconds they fill the log
+                    log.error("%s: %r", name, each, exc_info=None if type(each) in traced else each)
+                    traced.add(type(each))
         await asyncio.sleep(AGAIN)
+
+
+def _each(error: Exception) -> Iterator[Exception]:
+    """The errors in a group, which itself says only how many they are."""
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _each(inner)
+    else:
+        yield error

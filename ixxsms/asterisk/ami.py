@@ -12,6 +12,7 @@ import asyncio
 import codecs
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ class Ami:
             began = time.monotonic()
             try:
                 await self._connection()
-            except (Lost, OSError, TimeoutError) as error:
+            except (Lost, OSError, TimeoutError, UnicodeError) as error:  # the last: the host can be no name
                 self._tell(False, _sentence(error))
             finally:
                 self.close()
@@ -263,5 +264,10 @@ def _checked(headers: Mapping[str, Value]) -> dict[str, Value]:
 def _sentence(error: Exception) -> str:
     if isinstance(error, Lost):
         return str(error)
-    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or "no answer"
-    return f"Asterisk cannot be reached: {why}."
+    if isinstance(error, socket.gaierror):
+        why = error.strerror  # its numbers are not the system's
+    elif isinstance(error, OSError) and error.errno:
+        why = os.strerror(error.errno)
+    else:
+        why = str(error)
+    return f"Asterisk cannot be reached: {why or 'no answer'}."

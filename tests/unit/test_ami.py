@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -204,6 +205,35 @@ def test_a_wrong_password_is_said_and_not_tried_again_soon(monkeypatch):
             assert ami.REFUSED >= 30
             with pytest.raises(Lost, match="not connected"):
                 await link.act("Ping")
+
+    run(go())
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example"])
+def test_a_host_that_can_be_no_name_is_said_and_ends_nothing(host):
+    async def go():
+        link = Ami(host, 5038, "ixxsms", "secret", on_event=print)
+        task = asyncio.create_task(link.run())
+        await until(lambda: link.why != "not connected yet" or task.done())
+        assert not task.done()
+        assert link.why.startswith("Asterisk cannot be reached: ") and "label" in link.why
+        task.cancel()
+
+    run(go())
+
+
+def test_of_a_host_without_an_address_the_resolvers_own_words_are_told(monkeypatch):
+    def resolve(*_args, **_kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    async def go():
+        link = Ami("pbx.example", 5038, "ixxsms", "secret", on_event=print)
+        task = asyncio.create_task(link.run())
+        await until(lambda: link.why != "not connected yet")
+        assert link.why == "Asterisk cannot be reached: Name or service not known."
+        task.cancel()
 
     run(go())
 
