@@ -72,7 +72,7 @@ def _requirements() -> list[str]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     building = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    return [*building, "wheel", *setup["options"]["install_requires"].split()]
+    return [*building, "wheel", *filter(None, setup["options"]["install_requires"].splitlines())]
 
 
 def _run(*command: str) -> str:
