@@ -24,6 +24,7 @@ def parse_hours(hours: tuple[str, str] | None) -> tuple[int, int]:
     if hours is None:
         return 0, 0
     first, last = (_minutes(text) for text in hours)
+    first %= _DAY  # else "24:00" to "00:00" would be hours that never come
     if first == last:
         raise BadInput(f"The hours {hours[0]} to {hours[1]} leave no time; leave them out for the whole day.")
     return first, last % _DAY
