@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_eng
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
-from ixxsms.errors import ConfigError, Conflict, DatabaseError
+from ixxsms.errors import BadInput, ConfigError, Conflict, DatabaseError
 from ixxsms.write_turn import WriteTurn
 
 T = TypeVar("T")
@@ -317,7 +317,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def renamed_errors(url: URL) -> Iterator[None]:
-    """What a database driver raises becomes a DatabaseError of one sentence."""
+    """What a database driver raises becomes a DatabaseError of one sentence; BadInput where a number was too large."""
     try:
         yield
     except exc.DBAPIError as error:
@@ -325,6 +325,8 @@ def renamed_errors(url: URL) -> Iterator[None]:
         raise kind(f"The database {_name(url)} cannot be used: {_first_line(error.orig)}.") from error
     except exc.TimeoutError as error:
         raise DatabaseError(f"The database {_name(url)} cannot be used: {_first_line(error)}.") from error
+    except OverflowError as error:  # SQLite's driver does not call it an error of the database
+        raise BadInput("A number is larger than the database can hold.") from error
 
 
 def _name(url: URL) -> str:

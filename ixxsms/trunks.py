@@ -35,6 +35,8 @@ COMMON = (
 
 #: The highest cap.
 MOST_CAP = 2_000_000_000
+#: What an INTEGER of every database can hold.
+_MOST = 2_147_483_647
 
 
 def get(session: Session, name: str) -> Trunk:
@@ -139,8 +141,8 @@ def _split(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
     if "sender_id" in fields:
         fields["sender_id"] = check_sender_id(fields["sender_id"])
-    if fields.get("priority", 1) < 1:
-        raise BadInput("The priority of a trunk must be 1 (the first) or more.")
+    if not 1 <= fields.get("priority", 1) <= _MOST:
+        raise BadInput(f"The priority of a trunk must be 1 (the first) or more, up to {_MOST}.")
     if not 0 <= fields.get("price", 0) < 1e9:
         raise BadInput("The price of a segment must be a number, 0 or more.")
     if not all(0 <= fields.get(cap, 0) <= MOST_CAP for cap in ("daily_cap", "monthly_cap")):
@@ -154,8 +156,8 @@ def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
         fields["hosts"] = ",".join(names)
         if len(fields["hosts"]) > 255:
             raise BadInput("The hosts of a trunk can have 255 characters at most.")
-    if fields.get("most_daemons", 0) < 0:
-        raise BadInput("The number of daemons that may serve a trunk must be 1 or more, or 0 for no limit.")
+    if not 0 <= fields.get("most_daemons", 0) <= _MOST:
+        raise BadInput(f"The number of daemons that may serve a trunk must be from 1 to {_MOST}, or 0 for no limit.")
     if len(fields.get("password", "")) > 255:
         raise BadInput("The password of a trunk can have 255 characters at most.")
     return fields

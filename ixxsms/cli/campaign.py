@@ -16,6 +16,7 @@ from ixxsms.cli.message import message_fields, message_rows
 from ixxsms.cli.output import (
     ROWS,
     Json,
+    LimitOrAll,
     duration,
     harmless,
     iso,
@@ -207,7 +208,7 @@ def numbers(
     name: Name,
     state: Annotated[str | None, typer.Option(help="Only messages in this state, refused for example.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all as CSV, with a header.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Print so many (table: 100; otherwise all).")] = None,
+    limit: LimitOrAll = None,
     as_json: Json = False,
 ) -> None:
     """Show what happened to every number.

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 import ixxsms
-from ixxsms.cli.output import Json, iso, local, print_json, print_table
+from ixxsms.cli.output import Json, Limit, iso, local, print_json, print_table
 from ixxsms.cli.root import app, examples
 
 
 @app.command(epilog=examples("ixxsms inbox", "ixxsms inbox --limit 5 --json"))
 def inbox(
-    limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = 20,
+    limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
     """Show the latest SMS that came in, the newest first."""

@@ -10,7 +10,19 @@ import typer
 
 import ixxsms
 from ixxsms.cli.input import number_file, output_file, read_text
-from ixxsms.cli.output import ROWS, Json, iso, local, more, plural, print_json, print_table, progress_bar, say
+from ixxsms.cli.output import (
+    ROWS,
+    Json,
+    LimitOrAll,
+    iso,
+    local,
+    more,
+    plural,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
 from ixxsms.cli.report import harvest_json, import_json, print_harvest, print_import
 from ixxsms.cli.root import examples, group
 from ixxsms.errors import BadInput
@@ -161,7 +173,7 @@ def include(name: Name, number: Number) -> None:
 def show(
     name: Name,
     filter: Annotated[str | None, typer.Option(help="Part of the number or of the own text.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Show so many (table: 100; --json: all).")] = None,
+    limit: LimitOrAll = None,
     as_json: Json = False,
 ) -> None:
     """Show a list with its members."""

@@ -9,7 +9,7 @@ import typer
 
 import ixxsms
 from ixxsms.cli.input import number_file, output_file
-from ixxsms.cli.output import ROWS, Json, harmless, iso, local, more, plural, print_json, print_table, say
+from ixxsms.cli.output import ROWS, Json, LimitOrAll, harmless, iso, local, more, plural, print_json, print_table, say
 from ixxsms.cli.report import import_json, print_import
 from ixxsms.cli.root import examples, group
 
@@ -21,7 +21,7 @@ Number = Annotated[str, typer.Argument(metavar="NUMBER", help="A number in any s
 @commands.command("list", epilog=examples("ixxsms optout list", "ixxsms optout list --filter 6001 --json"))
 def list_(
     filter: Annotated[str | None, typer.Option(help="Part of the number or of the note.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Show so many (table: 100; --json: all).")] = None,
+    limit: LimitOrAll = None,
     as_json: Json = False,
 ) -> None:
     """Show who has opted out, the latest first."""

@@ -9,7 +9,7 @@ import typer
 
 import ixxsms
 from ixxsms.cli.message import message_fields, message_rows
-from ixxsms.cli.output import ROWS, Json, more, plural, print_json, say
+from ixxsms.cli.output import ROWS, Json, Limit, more, plural, print_json, say
 from ixxsms.cli.root import app, examples
 from ixxsms.errors import BadInput
 
@@ -33,7 +33,7 @@ Trunk = Annotated[str | None, typer.Option(help="Only those that went to this tr
 def outbox(
     context: typer.Context,
     state: Annotated[str | None, typer.Option(help="Only messages in this state, refused for example.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = 50,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """Show the latest messages of the outgoing queue."""
@@ -52,7 +52,7 @@ def outbox(
 def doubt(
     campaign: Campaign = None,
     trunk: Trunk = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = ROWS,
+    limit: Limit = ROWS,
     as_json: Json = False,
 ) -> None:
     """Show the messages in doubt, with the ids that resolve takes."""

@@ -25,6 +25,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 #: So many rows of a long table are shown, unless the command is told otherwise.
 ROWS = 100
 
+#: And no more than this at all: beyond it no database takes a limit.
+_MOST_ROWS = 2_147_483_647
+
+#: The options that say how many rows are shown.
+Limit = Annotated[int, typer.Option(min=1, max=_MOST_ROWS, help="Show so many.")]
+LimitOrAll = Annotated[
+    int | None, typer.Option(min=1, max=_MOST_ROWS, help="Show so many (table: 100; otherwise all).")
+]
+
 
 class Progress(Protocol):
     """Called now and then while something long goes on; a total of 0 is not known."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ixxsms
-from ixxsms.cli.output import ROWS, Json, iso, local, print_json, print_table
+from ixxsms.cli.output import ROWS, Json, Limit, iso, local, print_json, print_table
 from ixxsms.cli.root import examples, group
 
 commands = group("receipts", "Receipts, the SMSCs' later word on messages.")
@@ -18,7 +18,7 @@ _WORDS = {True: "delivered", False: "failed", None: "pending"}
 @commands.command(epilog=examples("ixxsms receipts unmatched", "ixxsms receipts unmatched --trunk provider --json"))
 def unmatched(
     trunk: Annotated[str | None, typer.Option(help="Only those that came on this trunk.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = ROWS,
+    limit: Limit = ROWS,
     as_json: Json = False,
 ) -> None:
     """Show the receipts whose message is not known, the newest first.

@@ -726,6 +726,30 @@ def test_a_value_that_is_not_utf8_is_refused(ready, home):
     assert "printable" in ready.refused("list", "create", "\udcff")
 
 
+HUGE = str(10**30)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["outbox", "outbox doubt", "inbox", "optout list", "receipts unmatched", "list show a", "campaign numbers c"],
+)
+@pytest.mark.parametrize("limit", [HUGE, str(2**63 - 1)])
+def test_a_limit_that_no_database_takes_is_a_mistake_of_usage(ready, arguments, limit):
+    ran = ready(*arguments.split(), "--limit", limit)
+    assert (ran.code, ran.out) == (2, "") and "--limit" in ran.err
+
+
+def test_a_number_that_no_database_can_hold_is_one_sentence(ready, home):
+    write_script(home, "note")
+    ready.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+    for option in ("--priority", "--most-daemons"):
+        assert "2147483647" in ready.refused("trunk", "edit", "note", option, HUGE)
+        assert "2147483647" in ready.refused("trunk", "add", "b", "--kind", "script", "--script", "note", option, HUGE)
+    assert "larger than" in ready.refused("outbox", "resolve", HUGE, "--as", "sent")
+    with package.open() as pbx, pytest.raises(package.Error, match="larger than"):
+        pbx.message(10**30)
+
+
 # -- configuration and database ------------------------------------------------------------------------------------
 
 
