@@ -104,6 +104,9 @@ SETTINGS = (
     Setting("log_level", "info", "What the daemon logs: debug, info, warning or error."),
 )
 
+#: No number of a setting is higher: what INTEGER holds in every database, and as seconds a lifetime.
+_MOST = 2_147_483_647
+
 _TRUE = {"yes", "true", "on", "1"}
 _FALSE = {"no", "false", "off", "0"}
 
@@ -230,10 +233,11 @@ def _convert(setting: Setting, raw: str) -> Any:
         return raw.lower() in _TRUE
     if kind is str:
         return raw
+    most = 65535 if setting.name.endswith("_port") else _MOST
     try:
         value = kind(raw)
     except ValueError:
-        raise ConfigError(f"The setting {setting.name} must be a number.") from None
-    if value < 0:
-        raise ConfigError(f"The setting {setting.name} must not be negative.")
+        value = -1
+    if not 0 <= value <= most:  # "nan" is neither
+        raise ConfigError(f"The setting {setting.name} must be a number from 0 to {most}.")
     return value

@@ -78,6 +78,8 @@ def add(
             f'Who writes "{keyword[:40]}" opts out, and no hook acts on that; the setting optout_text answers it.'
         )
     _check_given(event, {option for option, value in given.items() if value})
+    if not 0 <= (every_hours or 0) < 1e9:
+        raise BadInput("The hours between two SMS to a number must be a number, 0 or more.")
     first, last = parse_hours(hours)
     hook = Hook(
         name=name,

@@ -147,7 +147,7 @@ def _check_common(fields: dict[str, Any]) -> dict[str, Any]:
         raise BadInput("The price of a segment must be a number, 0 or more.")
     if not all(0 <= fields.get(cap, 0) <= MOST_CAP for cap in ("daily_cap", "monthly_cap")):
         raise BadInput(f"A cap of a trunk is a number of segments up to {MOST_CAP}, or 0 for none.")
-    if fields.get("pace", 0) < 0:
+    if not 0 <= fields.get("pace", 0) < 1e9:
         raise BadInput("The pace of a trunk must be a number of segments per second, or 0 for no limit.")
     if "hosts" in fields:
         names = [name.strip() for name in fields["hosts"].split(",") if name.strip()]

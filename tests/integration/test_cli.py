@@ -750,6 +750,21 @@ def test_a_number_that_no_database_can_hold_is_one_sentence(ready, home):
         pbx.message(10**30)
 
 
+def test_a_pace_that_is_no_number_is_refused(ready, home):
+    write_script(home, "note")
+    options = ("--kind", "script", "--script", "note")
+    ready.done("trunk", "add", "note", *options)
+    for pace in ("nan", "inf", "-inf", "-1"):
+        assert "pace of a trunk" in ready.refused("trunk", "add", "b", *options, "--pace", pace)
+        assert "pace of a trunk" in ready.refused("trunk", "edit", "note", "--pace", pace)
+    assert ready.json("trunk", "show", "note")["pace"] == 0
+
+
+def test_hours_between_two_sms_that_never_end_are_refused(ready):
+    options = ("--event", "missed_call", "--text", "x", "--every-hours", "inf")
+    assert "hours between two SMS" in ready.refused("hook", "add", "h", *options)
+
+
 # -- configuration and database ------------------------------------------------------------------------------------
 
 
