@@ -27,6 +27,7 @@ LONGEST_ROW = 20_000
 
 _HEAD = 1 << 16
 _NO_DELIMITER = "\x1f"
+_COLUMNS = 2
 _DELIMITERS = ";\t,"
 _NUMBER_LIKE = re.compile(r"[ '=\"]*\+?[\d ()./-]+[ \"]*")
 _EXCEL_NOTATION = re.compile(r"\d+(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
@@ -39,7 +40,7 @@ class Row(NamedTuple):
     line: int
     number: str
     text: str | None
-    #: Why the line cannot be read as a row, in which case `number` is the line itself; empty when it can.
+    #: Why the line cannot be read as a row, in which case `number` is its beginning; empty when it can.
     problem: str = ""
 
 
@@ -53,9 +54,10 @@ class Sniffed(NamedTuple):
 def rows(source: str | Path | BinaryIO, *, name: str = "", progress: Progress | None = None) -> Iterator[Row]:
     """Stream the rows of a file, or of a binary stream that is not closed here, in bounded memory.
 
-    First column: number; second: own text; further ones are ignored, as are blank lines, lines that begin with "#"
-    and a header (a first row whose first cell has no digit). Raises BadFile, while iterating, when this is no file
-    of numbers; `name` is what the sentence calls the file.
+    First column: number; second: own text; further ones that a header names are ignored, as are blank lines, lines
+    that begin with "#" and the header itself (a first row whose first cell has no digit). What stands in a column
+    beyond these is a problem of its row: the rest of a text with a comma, most likely. Raises BadFile, while
+    iterating, when this is no file of numbers; `name` is what the sentence calls the file.
     """
     name = name or str(source if isinstance(source, str | Path) else getattr(source, "name", "") or "that was sent")
     try:
@@ -93,12 +95,16 @@ def _stream(stream: BinaryIO, name: str, progress: Progress | None) -> Iterator[
         raise BadFile(f"The file {name} holds no numbers.")
 
 
-def _below_header(every: Iterator[Row]) -> Iterator[Row]:
-    top = True
-    for row in every:
+def _below_header(every: Iterator[tuple[Row, int]]) -> Iterator[Row]:
+    top, columns = True, _COLUMNS
+    for row, width in every:
         if top and row.number.lower() == "sep=":  # a spreadsheet's own line; the header may still follow
             continue
-        if not top or row.problem or not row.number or any(map(str.isdigit, row.number)):
+        if top and not row.problem and row.number and not any(map(str.isdigit, row.number)):
+            columns = max(columns, width)
+        elif width > columns:
+            yield row._replace(text=None, problem="it goes on in a further column; a text with delimiters needs quotes")
+        else:
             yield row
         top = False
 
@@ -236,17 +242,21 @@ class _Lines:
         return Row(self.line, first.strip(), None, "its quotes do not match")
 
 
-def _parse(lines: _Lines, delimiter: str) -> Iterator[Row]:
+def _parse(lines: _Lines, delimiter: str) -> Iterator[tuple[Row, int]]:
+    """Each row and how many columns it has, without empty ones at its end."""
     reading = True
     while reading:  # a second time only after a row that could not be read
         try:
             for cells in csv.reader(lines.feed(), delimiter=delimiter, skipinitialspace=True, strict=True):
                 begin = lines.end_row()
                 if any(map(str.strip, cells)):
-                    yield Row(begin, _number(cells[0]), (cells[1].strip() or None) if len(cells) > 1 else None)
+                    while len(cells) > _COLUMNS and not cells[-1].strip():
+                        cells.pop()
+                    row = Row(begin, _number(cells[0]), (cells[1].strip() or None) if len(cells) > 1 else None)
+                    yield row, len(cells)
             reading = False
         except csv.Error:
-            yield lines.give_up_row()
+            yield lines.give_up_row(), 1
 
 
 def _number(cell: str) -> str:

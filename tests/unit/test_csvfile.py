@@ -30,8 +30,31 @@ def test_a_bare_column_of_numbers_is_read():
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_second_column_is_the_own_text(delimiter):
-    file = f"600123456{delimiter}Hola Pepe{delimiter}ignored\n600123457{delimiter}{delimiter}x\n"
+    file = f"600123456{delimiter}Hola Pepe{delimiter} {delimiter}\n600123457{delimiter}\n"
     assert read(file) == [Row(1, "600123456", "Hola Pepe"), Row(2, "600123457", None)]
+
+
+FURTHER = "it goes on in a further column; a text with delimiters needs quotes"
+
+
+@pytest.mark.parametrize("header", ["", "number,text\n", "number\n", "number,text,,\n"])
+def test_a_text_that_an_unquoted_comma_would_cut_is_refused(header):
+    file = f'{header}600123456,hello, world\n600123457,"hello, world"\n600123458,,x\n'
+    first = 2 if header else 1
+    assert read(file) == [
+        Row(first, "600123456", None, FURTHER),
+        Row(first + 1, "600123457", "hello, world"),
+        Row(first + 2, "600123458", None, FURTHER),
+    ]
+
+
+def test_further_columns_that_a_header_names_are_ignored():
+    file = "number,text,name,town\n600123456,Hola,Pepe,Lugo\n600123457,,,Lugo,\n600123458,Hola,Pepe,Lugo, Galicia\n"
+    assert read(file) == [
+        Row(2, "600123456", "Hola"),
+        Row(3, "600123457", None),
+        Row(4, "600123458", None, FURTHER),
+    ]
 
 
 @pytest.mark.parametrize(
