@@ -40,6 +40,7 @@ app.add_typer(asterisk.app, name="asterisk")
 
 def main() -> None:
     """The program `ixxsms`. Exits; never returns a value."""
+    _open_closed_streams()
     try:
         try:
             app(prog_name="ixxsms")
@@ -57,6 +58,13 @@ def main() -> None:
         _refuse("A value on the command line is not in UTF-8, or the terminal cannot show one.")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _open_closed_streams() -> None:
+    """A stream that was closed is None in Python, and its number would go to the next file that is opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -169,6 +169,19 @@ def test_whoever_stops_reading_ends_the_program_quietly(ready):
     exporting.wait(20)
 
 
+def test_a_stream_that_is_closed_is_as_one_to_nowhere(ready, home):
+    write_script(home, "note")
+    ready.done("trunk", "add", "note", "--kind", "script", "--script", "note")
+
+    def closed(stream: str, *arguments: str) -> tuple[int, bytes, bytes]:
+        ran = subprocess.run(["sh", "-c", f'exec "$@" {stream}', "sh", *PROGRAM, *arguments], capture_output=True)
+        return ran.returncode, ran.stdout, ran.stderr
+
+    assert closed(">&-", "campaign", "list") == (0, b"", b"")
+    assert closed(">&- 2>&-", "list", "show", "nobody") == (1, b"", b"")
+    assert closed("<&-", "send", "600123456", "-") == (1, b"", b"ixxsms: The text must not be empty.\n")
+
+
 def test_control_c_ends_the_program_quietly_with_130(ready):
     ready.done("campaign", "create", "long", "--text", "x", "--csv", "-", "--run", stdin=b"600123456\n")
     # A shell that runs the tests in its background has them, and what they start, ignore the signal.
