@@ -21,16 +21,25 @@ NO_DAEMON = "no daemon"
 #: That of a trunk whose cap is reached, however its link is.
 CAPPED = "capped"
 
+#: A daemon that lives is late when its last sign of life is older than so many heartbeats,
+_LATE_HEARTBEATS = 2
+#: and so many seconds: with short heartbeats it may only have waited for its turn at an SQLite database.
+_LATE = 10.0
+
 
 @dataclass(frozen=True)
 class DaemonStatus:
-    """`ami_link`: up, down, or "" where it does not connect to Asterisk; `ami_why`: what is wrong with it."""
+    """`why`: what is wrong with the daemon, which cannot write to its database for example; else "".
+
+    `ami_link`: up, down, or "" where it does not connect to Asterisk; `ami_why`: what is wrong with it.
+    """
 
     id: int
     host: str
     pid: int
     started_at: float
     heartbeat_at: float
+    why: str
     ami_link: str
     ami_why: str
 
@@ -68,14 +77,26 @@ def snapshot(session: Session, now: float, heartbeat_seconds: float) -> Status:
     paused = campaigns.all_campaigns(session, CampaignState.PAUSED)
     alone = _count(session, Message.campaign_id.is_(None), MessageState.QUEUED)
     return Status(
-        daemons=[
-            DaemonStatus(d.id, d.host, d.pid, d.started_at, d.heartbeat_at, d.ami_link, d.ami_why) for d in living
-        ],
+        daemons=[_daemon_status(daemon, now - daemon.heartbeat_at, heartbeat_seconds) for daemon in living],
         trunks=_trunk_statuses(session, living, now),
         queued=alone + sum(view.states[MessageState.QUEUED] for view in running + paused),
         outgoing_queue=alone,
         in_doubt=_count(session, Message.doubt_number.is_not(None), MessageState.IN_DOUBT),
         campaigns=running,
+    )
+
+
+def _daemon_status(daemon: Daemon, age: float, heartbeat_seconds: float) -> DaemonStatus:
+    late = age > max(_LATE, _LATE_HEARTBEATS * heartbeat_seconds)
+    return DaemonStatus(
+        id=daemon.id,
+        host=daemon.host,
+        pid=daemon.pid,
+        started_at=daemon.started_at,
+        heartbeat_at=daemon.heartbeat_at,
+        why=f"its last sign of life is {age:.0f} s old; see its log" if late else "",
+        ami_link=daemon.ami_link,
+        ami_why=daemon.ami_why,
     )
 
 

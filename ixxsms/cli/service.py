@@ -74,6 +74,8 @@ def status(as_json: Json = False) -> None:
         return
     for daemon in found.daemons:
         say(f"ixxmassivesms is alive on {daemon.host}, process {daemon.pid}, since {local(daemon.started_at)}.")
+        if daemon.why:
+            say(f"But {daemon.why}.")
         if daemon.ami_link:
             why = f": {daemon.ami_why}" if daemon.ami_why else "."
             say(f"Its link to Asterisk's manager interface is {daemon.ami_link}{why}")
@@ -102,6 +104,7 @@ def _status_fields(found: Status) -> dict[str, Any]:
                 "pid": daemon.pid,
                 "started_at": iso(daemon.started_at),
                 "heartbeat_at": iso(daemon.heartbeat_at),
+                "why": daemon.why,
                 "ami_link": daemon.ami_link,
                 "ami_why": daemon.ami_why,
             }

@@ -26,7 +26,7 @@ import pytest
 from http_api import Api, Said
 
 import ixxsms as package
-from ixxsms import codes, outbox, receipts, trunks
+from ixxsms import codes, daemons, outbox, receipts, trunks
 from ixxsms.cli import main
 from ixxsms.events import Heard, InDoubt, Receipt
 from ixxsms.testing import FakeSMSC
@@ -711,6 +711,17 @@ def test_the_outgoing_queue(ready, home):
     assert (status["daemons"], status["queued"], status["outgoing_queue"], status["in_doubt"]) == ([], 2, 2, 0)
     assert [(trunk["name"], trunk["link"]) for trunk in status["trunks"]] == [("note", "no daemon")]
     assert ready.done("status").startswith("No ixxmassivesms is alive")
+
+
+@pytest.mark.parametrize(("heartbeat", "age", "late"), [("5", 9, False), ("0.1", 9, False), ("5", 13, True)])
+def test_the_status_says_when_a_daemon_that_runs_shows_no_life(ready, monkeypatch, heartbeat, age, late):
+    monkeypatch.setenv("IXXSMS_HEARTBEAT_SECONDS", heartbeat)
+    with package.open() as pbx, pbx.database.write() as session:
+        daemons.register(session, [], time.time() - age)
+    why = ready.json("status")["daemons"][0]["why"]
+    assert bool(re.fullmatch(r"its last sign of life is 1[345] s old; see its log", why)) is late
+    assert bool(why) is late
+    assert ("\nBut its last sign of life is 1" in ready.done("status")) is late
 
 
 def test_a_send_that_is_not_accepted_says_so(ready, home):
