@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,8 @@ class Progress(Protocol):
 
 # What steers a terminal or turns the direction of a line: C0, C1, separators, bidirectional marks.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Wider than any row.
+_UNCUT = 1_000_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -113,9 +116,9 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stretch: Sequence[str] = ()) -> None:
-    """Rows in columns, as wide as the terminal or 80: the columns of `stretch` are cut first where that is narrow.
+    """Rows in columns, as wide as the terminal: the columns of `stretch` are cut first where that is narrow.
 
-    Numbers stand on the right.
+    Where it goes to a file or a program nothing is cut, unless COLUMNS says how wide it is. Numbers stand on the right.
     """
     from rich.console import Console
     from rich.table import Table
@@ -129,7 +132,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stretch: 
     for row in cells:
         table.add_row(*(Text(_cell(value), no_wrap=True, overflow="ellipsis") for value in row))
     captured = _Captured(sys.stdout.isatty())
-    Console(file=captured, markup=False, highlight=False, emoji=False).print(table)
+    width, height = shutil.get_terminal_size((80, 24) if sys.stdout.isatty() else (_UNCUT, 24))
+    Console(file=captured, width=width, height=height, markup=False, highlight=False, emoji=False).print(table)
     print("\n".join(line.rstrip() for line in captured.getvalue().splitlines()))
 
 

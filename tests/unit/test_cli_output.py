@@ -41,6 +41,19 @@ def test_a_table_shows_hostile_text_as_it_is_and_fits(capsys):
     assert lines[2].startswith("34600123457  long long")
 
 
+@pytest.mark.parametrize("columns", ["", "0", None])
+def test_a_table_that_goes_to_a_program_is_not_cut(capsys, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS")
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    output.print_table(["number", "text"], [("34600123456", "long " * 100), ("1", "x")], ["text"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["number       text", f"34600123456  {('long ' * 100).strip()}", "1            x"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.print_table(["number", "text"], [("34600123456", "long " * 100)], ["text"])
+    assert capsys.readouterr().out.splitlines()[1].endswith("…")
+
+
 def test_the_columns_that_stretch_are_cut_first(capsys):
     output.print_table(["name", "state", "why"], [("n" * 64, "accepted", "w" * 64)], ["name", "why"])
     line = capsys.readouterr().out.splitlines()[1]
