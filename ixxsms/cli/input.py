@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,15 +56,19 @@ def number_file(file: str) -> Iterator[Iterator[Row]]:
 
 @contextmanager
 def output_file(file: str) -> Iterator[IO[str]]:
-    """Where an export goes."""
+    """Where an export goes. A file that is made for it is its owner's alone: it holds numbers of people."""
     if file == "-":
         yield sys.stdout
         return
     try:
-        with open(file, "w", encoding="utf-8", newline="") as output:
+        with open(file, "w", encoding="utf-8", newline="", opener=_private) as output:
             yield output
     except OSError as error:
         raise BadFile(f"The file {file} cannot be written: {error.strerror}.") from error
+
+
+def _private(file: str, flags: int) -> int:
+    return os.open(file, flags, 0o600)
 
 
 def moment(text: str) -> datetime | None:

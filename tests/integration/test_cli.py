@@ -522,7 +522,7 @@ def test_a_list_is_filled_from_files_by_hand_and_from_standard_input(ready, home
     assert "clients" in ready.done("list", "list")
 
 
-def test_an_export_is_imported_again_as_it_was(ready, home):
+def test_an_export_is_imported_again_as_it_was_and_its_file_is_private(ready, home):
     ready.done("list", "create", "a", "--csv", "-", stdin=b'600123001,"=1+1, ""x""\nb"\n+447911123456,\n')
     ready.done("list", "exclude", "a", "600123001")
     exported = ready.done("list", "export", "a")
@@ -531,8 +531,12 @@ def test_an_export_is_imported_again_as_it_was(ready, home):
         ["+447911123456", "", "no"],
         ["34600123001", '=1+1, "x"\nb', "yes"],
     ]
-    ready.done("list", "export", "a", "a.csv")
-    assert (home / "a.csv").read_text() == exported
+    (home / "open.csv").touch()
+    (home / "open.csv").chmod(0o644)
+    for file, mode in (("a.csv", 0o600), ("open.csv", 0o644)):
+        ready.done("list", "export", "a", file)
+        assert (home / file).read_text() == exported
+        assert (home / file).stat().st_mode & 0o777 == mode
     ready.done("list", "create", "b", "--csv", "a.csv")
     texts = {member["number"]: member["text"] for member in ready.json("list", "show", "b")["members"]}
     assert texts == {"+447911123456": None, "34600123001": '=1+1, "x"\nb'}
