@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ def send_and_wait(
 def _check_any_active(session: Session, wanted: Trunk | None) -> None:
     if wanted is not None and not wanted.active:
         raise BadInput(f'The trunk "{wanted.name}" is disabled.')
-    if not any(trunk.active for trunk in trunks.all_trunks(session)):
-        raise BadInput("There is no active trunk; run: ixxsms trunk add")
+    known = trunks.all_trunks(session)
+    if not any(trunk.active for trunk in known):
+        way = f"enable {shlex.quote(known[0].name)}" if known else "add"
+        raise BadInput(f"There is no active trunk; run: ixxsms trunk {way}")
 
 
 def _wait_for_daemon(database: Database, config: Config, message_id: int, wanted: Trunk | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def create(
     cost = f"{plural(campaign.total, 'number')}, {plural(created.segments, 'segment')} to send"
     say(f"The campaign {campaign.name} is {campaign.state}: {cost}.")
     if not run:
-        say(f"Let it run: ixxsms campaign resume {campaign.name}")
+        say(f"Let it run: ixxsms campaign resume {shlex.quote(campaign.name)}")
 
 
 @commands.command("list", epilog=examples("ixxsms campaign list", "ixxsms campaign list --state running --json"))

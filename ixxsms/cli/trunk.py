@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,9 +120,8 @@ def add(
     fields |= {"rx_password": read_password(None, rx_password_file), **_given(kind, option)}
     with ixxsms.open() as pbx:
         trunk = pbx.trunks.add(name, kind, active=not inactive, **fields)
-    say(
-        f"The trunk {trunk.name} is added{'' if trunk.active else ', inactive'}; try it: ixxsms trunk test {trunk.name}"
-    )
+    added = f"added{'' if trunk.active else ', inactive'}"
+    say(f"The trunk {trunk.name} is {added}; try it: ixxsms trunk test {shlex.quote(trunk.name)}")
 
 
 @commands.command(

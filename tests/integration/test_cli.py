@@ -729,7 +729,7 @@ def test_the_status_says_when_a_daemon_that_runs_shows_no_life(ready, monkeypatc
 
 
 def test_a_send_that_is_not_accepted_says_so(ready, home):
-    assert "no active trunk" in ready.refused("send", "600123456", "x")
+    assert ready.refused("send", "600123456", "x") == "There is no active trunk; run: ixxsms trunk add"
     assert "too short" in ready.refused("send", "12", "x", "--queue")
     write_script(home, "refusing", 'echo "7;no such\tnumber;0;1"')
     write_script(home, "silent", "exit 0")
@@ -745,6 +745,16 @@ def test_a_send_that_is_not_accepted_says_so(ready, home):
     answer = ready("send", "600123456", "x", "--trunk", "silent", "--json")
     assert (answer.code, json.loads(answer.out)["state"]) == (1, "in_doubt")
     assert "in doubt, it may have been sent" in answer.err
+
+
+def test_a_hint_can_be_typed_as_it_stands(ready, home):
+    write_script(home, "note")
+    said = ready.done("trunk", "add", "my way", "--kind", "script", "--script", "note", "--inactive")
+    assert said.endswith("ixxsms trunk test 'my way'\n")
+    refused = ready.refused("send", "600123456", "x")
+    assert refused == "There is no active trunk; run: ixxsms trunk enable 'my way'"
+    created = ready.done("campaign", "create", "it's on", "--text", "x", "--csv", "-", stdin=b"600123456\n")
+    assert created.endswith("Let it run: ixxsms campaign resume 'it'\"'\"'s on'\n")
 
 
 def test_a_value_that_is_not_utf8_is_refused(ready, home):
