@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from ixxsms.errors import NotFound
+from ixxsms.errors import BadInput, NotFound
 from ixxsms.models import NumberingPlan
 from ixxsms.numbering import Plan, make_plan
 
@@ -35,6 +35,8 @@ def change(
     max_length: int | None = None,
 ) -> Plan:
     """Set the plan: what is not given comes from the country's metadata, else stays as it was. Raises BadInput."""
+    if mobile_prefixes is not None and not mobile_prefixes.strip(", "):
+        raise BadInput("The mobile prefixes are empty; a plan needs one at least, 6,7 for example.")
     row = session.get(NumberingPlan, 1)
     if row is not None and country is None:
         same_code = country_code is None or country_code.removeprefix("+").removeprefix("00") == row.country_code

@@ -189,6 +189,8 @@ def _set_trunks(session: Session, route: Route, members: Sequence[tuple[str, int
     for (name, weight), trunk_id, position in zip(members, ids, range(1, len(ids) + 1), strict=True):
         if not 1 <= weight <= MOST_WEIGHT:
             raise BadInput(f'The weight of the trunk "{name}" must be from 1 to {MOST_WEIGHT}.')
+        if weight != 1 and route.method != Method.WEIGHT:
+            raise BadInput(f'The trunk "{name}" has a weight, which counts with the method weight only.')
         session.add(RouteTrunk(route_id=route.id, trunk_id=trunk_id, position=position, weight=weight))
     session.flush()
 

@@ -52,9 +52,12 @@ Method = Annotated[
 )
 def add(name: Name, trunk: Trunks = None, prefix: Prefixes = None, method: Method = None) -> None:
     """Add a route. What is queued for its numbers takes it at once."""
+    prefixes = _prefixes(prefix)
+    if prefixes == []:
+        raise BadInput("The option --prefix names no prefix; leave it out for a route that gets its prefixes later.")
     with ixxsms.open() as pbx:
         done: Rerouted = pbx.routes.add(
-            name, _members(trunk or []), prefixes=_prefixes(prefix) or [], method=method or "priority"
+            name, _members(trunk or []), prefixes=prefixes or [], method=method or "priority"
         )
     say(f"The route {done.route.name} is added{_rerouted(done.messages)}.")
 

@@ -285,6 +285,8 @@ def errors(
 
     A trunk that had stopped goes on after a change.
     """
+    if reset and set_:
+        raise BadInput("Give --set or --reset, not both.")
     with ixxsms.open() as pbx:
         if reset:
             pbx.codes.reset(name)

@@ -441,17 +441,18 @@ def routed(ready, home):
 
 def test_a_route_is_added_shown_changed_and_removed(routed, home):
     routed.done("send", "600000001", "hola", "--queue")
-    said = routed.done("route", "add", "mobile", "--prefix", "34600,34601", "--trunk", "direct", "--trunk", "other:3")
+    said = routed.done("route", "add", "mobile", "--prefix", "34600,34601", "--trunk", "direct", "--trunk", "other")
     assert said == "The route mobile is added; 1 queued message goes another way now.\n"
     shown = routed.json("route", "show", "mobile")
     assert (shown["method"], shown["prefixes"]) == ("priority", ["34600", "34601"])
     assert [(on["trunk"], on["weight"], on["price"]) for on in shown["trunks"]] == [
         ("direct", 1, 0.04),
-        ("other", 3, 0.02),
+        ("other", 1, 0.02),
     ]
     routed.done("route", "set", "mobile", "--method", "cost")
     assert "other (0.02), direct (0.04)" in routed.done("route", "list")
-    routed.done("route", "set", "mobile", "--method", "weight", "--prefix", "34600")
+    routed.done("route", "set", "mobile", "--method", "weight", "--trunk", "direct", "--trunk", "other:3")
+    routed.done("route", "set", "mobile", "--prefix", "34600")
     assert "direct:1, other:3" in routed.done("route", "show", "mobile")
     (home / "table.csv").write_text("prefix;route\n34601;mobile\n34602;mobile\n")
     assert "Prefixes added: 2" in routed.done("route", "import", "table.csv")
@@ -488,6 +489,21 @@ def test_a_route_that_cannot_be_is_refused(routed):
     said = routed.refused("route", "import", "-", stdin=b"34600,nobody\n")
     assert said == 'Line 1: there is no route "nobody"; nothing was imported.'
     assert "cannot be written to" in routed.refused("route", "explain", "anonymous")
+
+
+def test_a_part_of_what_was_asked_is_not_left_out_without_a_word(routed):
+    route = ("route", "add", "mobile", "--trunk", "direct")
+    assert "names no prefix" in routed.refused(*route, "--prefix", "")
+    assert "method weight only" in routed.refused(*route, "--trunk", "other:2")
+    assert "method weight only" in routed.refused(*route, "--trunk", "other:2", "--method", "cost")
+    routed.done(*route, "--prefix", "346")
+    assert "method weight only" in routed.refused("route", "set", "mobile", "--trunk", "other:2")
+    routed.done("route", "set", "mobile", "--prefix", "")
+    assert routed.json("route", "show", "mobile")["prefixes"] == []
+    for prefixes in ("", " , "):
+        assert "prefixes are empty" in routed.refused("numbering", "set", "--mobile-prefixes", prefixes)
+    routed.done("trunk", "add", "p", "--kind", "smpp", "--host", "127.0.0.1")
+    assert "not both" in routed.refused("trunk", "errors", "p", "--set", "0x14=throttle", "--reset")
 
 
 # -- lists ---------------------------------------------------------------------------------------------------------
