@@ -558,8 +558,10 @@ class Sender:
     def _claim(
         self, session: Session, room: float, now: float, places: Sequence[outbox.Source], fresh: bool = True
     ) -> list[outbox.Claimed]:
+        cap = None
         if self._limited:
-            room = min(room, usage.left(session, self._trunk, now))
+            next_trunks = outbox.NextTrunks(self._near.others, self._near.routes)
+            cap = outbox.Cap(usage.left(session, self._trunk, now), next_trunks)
         claimed = outbox.claim(
             session,
             self.trunk_id,
@@ -571,6 +573,7 @@ class Sender:
             now=now,
             only=self._only,
             fresh=fresh,
+            cap=cap,
         )
         if self._limited and claimed:
             usage.spend(session, self.trunk_id, sum(message.segments for message in claimed), now)

@@ -10,7 +10,7 @@ has room for, and all of it is in doubt.
 from __future__ import annotations
 
 from ixxsms.outbox.barred import FAREWELL, OPTED_OUT, opted_out, refusal
-from ixxsms.outbox.claims import Claimed, Source, claim, has_work, lease
+from ixxsms.outbox.claims import Cap, Claimed, Source, claim, has_work, lease
 from ixxsms.outbox.doubt import Doubt, Resolved, Verdict, doubtful, doubts_of, identify, on_their_way, resolve
 from ixxsms.outbox.failover import MOST_FAILOVERS, fail_over
 from ixxsms.outbox.leases import Leased, end, hold, prepare_leases
@@ -44,6 +44,7 @@ __all__ = [
     "OPTED_OUT",
     "QUEUED",
     "SLOTS",
+    "Cap",
     "Claimed",
     "Counted",
     "Doubt",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from math import inf
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
@@ -16,8 +17,9 @@ from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
 from ixxsms.outbox.leases import CLAIMED, Leased, begin, has_fresh, next_fresh
+from ixxsms.outbox.outcomes import leave_to_others
 from ixxsms.outbox.steps import QUEUED, TABLE, TIMED, step_each
-from ixxsms.outbox.turns import Turn, lanes, no_route, unbound, untried
+from ixxsms.outbox.turns import NextTrunks, Turn, lanes, no_route, unbound, untried
 from ixxsms.states import MessageState
 
 #: So many messages are claimed in one transaction at most.
@@ -72,6 +74,13 @@ class Claimed(NamedTuple):
     urgency: int
 
 
+class Cap(NamedTuple):
+    """What a trunk's cap leaves, in segments, and who may take what does not fit into it."""
+
+    left: float
+    next_trunks: NextTrunks
+
+
 def claim(
     session: Session,
     trunk_id: int,
@@ -84,6 +93,7 @@ def claim(
     now: float,
     only: int | None = None,
     fresh: bool = True,
+    cap: Cap | None = None,
 ) -> list[Claimed]:
     """Take messages for this trunk: queued becomes submitted. The caller commits before it writes one byte of them.
     What would go to a number that has opted out becomes excluded instead.
@@ -91,14 +101,17 @@ def claim(
     `room`: segments that the trunk takes now; the last message may overrun it. `better`: the trunks of higher
     priority that may take messages now; what has neither a trunk nor a route is theirs until they have passed it on.
     `routes`: how this trunk stands on each of its routes; what is on others is not for it. `only`: consider just this
-    message, whatever its route. `fresh`: of campaigns also what is fresh, each message by itself.
+    message, whatever its route. `fresh`: of campaigns also what is fresh, each message by itself. `cap`: no message
+    overruns it; one that would is left to the other trunks, or waits, and what is behind it goes.
     """
     claimed: list[Claimed] = []
     held_back: list[int] = []
+    too_long: list[int] = []
+    left = cap.left if cap else inf
     connection, nulls = session.connection(), orders_by_null(session)
     read_by_index(session)
     for place in places:
-        if room < 1:
+        if min(room, left) < 1:
             break
         most = int(min(room, MOST_AT_ONCE))
         given = {"now": now, "campaign": place.campaign_id, "only": only, "most": most}
@@ -106,17 +119,27 @@ def claim(
         rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
             rows.sort(key=lambda row: (-row.urgency, row.not_before, row.id))
-        taken, out = _sort_out(place, rows, room)
-        room -= sum([message.segments for message in taken])
-        claimed, held_back = claimed + taken, held_back + out
-        if room >= 1 and fresh and only is None and place.campaign_id is not None and _offers_fresh(place, better):
+        taken, out, longer = _sort_out(place, rows, room, left)
+        segments = sum([message.segments for message in taken])
+        room, left = room - segments, left - segments
+        claimed, held_back, too_long = claimed + taken, held_back + out, too_long + longer
+        if (
+            min(room, left) >= 1
+            and fresh
+            and only is None
+            and place.campaign_id is not None
+            and _offers_fresh(place, better)
+        ):
             most = int(min(room, MOST_AT_ONCE))
-            taken, out = _sort_out(place, next_fresh(session, place.campaign_id, most), room)
-            room -= sum([message.segments for message in taken])
-            claimed, held_back = claimed + taken, held_back + out
+            taken, out, longer = _sort_out(place, next_fresh(session, place.campaign_id, most), room, left)
+            segments = sum([message.segments for message in taken])
+            room, left = room - segments, left - segments
+            claimed, held_back, too_long = claimed + taken, held_back + out, too_long + longer
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
     update_all(session, TABLE, [message.id for message in claimed], step, fixed=CLAIMED)
     _hold_back(session, held_back, now)
+    if cap:
+        leave_to_others(session, trunk_id, too_long, "it does not fit into what is left of a cap", cap.next_trunks, now)
     return claimed
 
 
@@ -138,7 +161,7 @@ def lease(
         return None
     read_by_index(session)
     rows = next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))
-    claimed, held_back = _sort_out(place, rows, room)
+    claimed, held_back, _ = _sort_out(place, rows, room)
     last = max([message.id for message in claimed[-1:]] + held_back[-1:], default=0)
     if not last:
         return None
@@ -153,21 +176,27 @@ def _offers_fresh(place: Source, better: Collection[int]) -> bool:
     return place.named or not better
 
 
-def _sort_out(place: Source, rows: Iterable[Any], room: float) -> tuple[list[Claimed], list[int]]:
-    """What of the rows there is room for, and what on the way there must not go."""
+def _sort_out(
+    place: Source, rows: Iterable[Any], room: float, left: float = inf
+) -> tuple[list[Claimed], list[int], list[int]]:
+    """What of the rows there is room for; what on the way there must not go; and what there is longer than is left."""
     claimed: list[Claimed] = []
     held_back: list[int] = []
+    too_long: list[int] = []
     text, sender_id, queue = place.text, place.sender_id, place.campaign_id is None
     for message_id, number, own_text, own_sender_id, segments, urgency, out, *_ in rows:
         if out:
             held_back.append(message_id)
             continue
+        if segments > left:
+            too_long.append(message_id)
+            continue
         whole = text if own_text is None else own_text
         claimed.append(Claimed(message_id, number, whole, own_sender_id or sender_id, segments, queue, urgency))
-        room -= segments
-        if room < 1:
+        room, left = room - segments, left - segments
+        if min(room, left) < 1:
             break
-    return claimed, held_back
+    return claimed, held_back, too_long
 
 
 def _hold_back(session: Session, message_ids: Sequence[int], now: float) -> None:

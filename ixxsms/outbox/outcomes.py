@@ -14,7 +14,7 @@ from ixxsms.bulk import one_of, read_by_index, update_columns, update_each
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Outcome, Refused
 from ixxsms.models import Campaign, Daemon, Message, Segment
 from ixxsms.outbox.leases import IS_FRESH, spell_out_of, spell_out_orphans, spell_out_some
-from ixxsms.outbox.queue import NOW, may_go
+from ixxsms.outbox.queue import NOW, PASSED_ON_FOR, may_go
 from ixxsms.outbox.steps import FRESH, MOST_TRIED, SUBMITTED, TABLE, chunks, listed, step_each, tried_by, words
 from ixxsms.outbox.turns import NextTrunks, Turn
 from ixxsms.smpp.receipt import remote_id_key
@@ -235,6 +235,26 @@ def _record_deferred(
     step_each(session, MessageState.QUEUED, passed_on, only_from=SUBMITTED)
     step_each(session, MessageState.QUEUED, waiting, only_from=SUBMITTED)
     step_each(session, MessageState.REFUSED, given_up)
+
+
+def leave_to_others(
+    session: Session, trunk_id: int, message_ids: list[int], reason: str, next_trunks: NextTrunks, now: float
+) -> None:
+    """Pass on what is queued and cannot go through this trunk just now; where nobody else is left it waits a while."""
+    changes = []
+    for ids in chunks(message_ids):
+        for row in session.execute(
+            select(Message.id, Message.tried, Message.urgency, Message.route_id, bound())
+            .outerjoin(Campaign, Campaign.id == Message.campaign_id)
+            .where(Message.id.in_(ids))
+        ):
+            tried = tried_by(row.tried) | {trunk_id}
+            if not row.bound and next_trunks.of(row.route_id) - tried and len(tried) < MOST_TRIED:
+                goes_on = {"tried": listed(tried), "not_before": may_go(row.urgency, now)}
+            else:
+                goes_on = {"tried": "", "not_before": now + PASSED_ON_FOR}
+            changes.append({"id": row.id, "reason": reason, **goes_on})
+    update_each(session, TABLE, changes, guard=one_of("messages.state", [MessageState.QUEUED]))
 
 
 def bound() -> Any:

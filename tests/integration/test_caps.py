@@ -10,11 +10,13 @@ from datetime import datetime
 import pytest
 from sqlalchemy import event
 
-from ixxsms import config, daemons, explain, numbering_plan, outbox, single, status, trunks, usage
+from ixxsms import campaigns, config, daemons, explain, lists, numbering_plan, outbox, single, status, trunks, usage
+from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
 from ixxsms.errors import BadInput
 from ixxsms.events import Deferred, Refused
 from ixxsms.models import Trunk, TrunkUsage
+from ixxsms.outbox import outcomes
 from ixxsms.sender import Identity, Sender
 from ixxsms.service import Service
 from ixxsms.testing import ScriptedDriver
@@ -133,6 +135,73 @@ def test_a_month_has_a_cap_of_its_own(exchange, today):
     assert exchange.sent("one") == 4
     assert exchange.status("one").why == "its cap of 4 segments a month is reached; it goes on next month"
     assert exchange.used(trunk_id) == usage.Used(1, 4)
+
+
+LONG = "x" * 1500  # ten segments
+
+
+def test_what_does_not_fit_into_what_is_left_of_a_cap_goes_through_the_next_trunk(exchange, today):
+    trunk_id = exchange.trunk("one", 1, daily_cap=3)
+    exchange.trunk("two", 2)
+    exchange.queue(1)
+    exchange.queue(2, LONG)
+    exchange.queue(2)
+    exchange.work(lambda: exchange.sent("one") + exchange.sent("two") == 5)
+    assert [len(message.text) for message in exchange.drivers["one"].submitted] == [4, 4, 4]
+    assert [len(message.text) for message in exchange.drivers["two"].submitted] == [1500, 1500]
+    assert exchange.used(trunk_id) == usage.Used(3, 3)
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_where_no_other_trunk_may_take_it_it_waits_and_what_is_behind_it_goes(
+    exchange, today, database, bound, monkeypatch
+):
+    monkeypatch.setattr(outcomes, "PASSED_ON_FOR", 0.5)
+    trunk_id = exchange.trunk("one", 1, daily_cap=12)
+    if bound:
+        exchange.trunk("two", 2)
+    exchange.queue(3, **({"trunk_id": trunk_id} if bound else {}))
+    exchange.queue(1, LONG, **({"trunk_id": trunk_id} if bound else {}))
+    exchange.queue(4, **({"trunk_id": trunk_id} if bound else {}))
+    exchange.work(lambda: exchange.sent("one") == 7)
+    exchange.rest()
+    assert exchange.used(trunk_id) == usage.Used(7, 7)
+    with database.read() as session:
+        assert [message.reason for message in outbox.rows(session, None, state="queued")] == [
+            "it does not fit into what is left of a cap"
+        ]
+    today[0] = "2026-11-30"
+    exchange.work(lambda: exchange.sent("one") == 8)
+    assert exchange.used(trunk_id) == usage.Used(10, 17)
+
+
+def test_of_a_campaign_too_no_message_overruns_a_cap(exchange, today, database):
+    trunk_id = exchange.trunk("one", 1, daily_cap=4)
+    exchange.trunk("two", 2)
+    with database.write() as session:
+        lists.create(session, "clients")
+        rows = [Row(n, f"60000000{n}", LONG if n < 3 else None) for n in range(6)]
+        lists.import_rows(session, exchange.plan, "clients", rows, max_segments=10)
+        now = time.time()
+        campaigns.create(
+            session, exchange.plan, "spring", "hola", now=now, max_segments=10, list_name="clients", run=True
+        )
+    exchange.work(lambda: exchange.sent("one") + exchange.sent("two") == 6)
+    assert (exchange.sent("one"), exchange.sent("two")) == (3, 3)
+    assert exchange.used(trunk_id) == usage.Used(3, 3)
+
+
+def test_a_single_send_of_more_segments_than_the_cap_says_so(exchange, today, plan, database):
+    exchange.trunk("one", 1, daily_cap=1)
+    script = exchange.scripts / "note"
+    script.write_text("#!/bin/sh\necho '0;ok;0;0'\n")
+    script.chmod(0o755)
+    with database.write() as session:
+        daemons.forget(session, exchange.identity.daemon_id)
+        trunks.add(session, "two", "script", script_dir=str(exchange.scripts), script="note", daily_cap=1)
+    sent = single.send_and_wait(database, exchange.config, plan, "600000001", LONG, trunk="two")
+    assert sent.state == "cancelled"
+    assert sent.reason == "two: it does not fit into what is left of a cap"
 
 
 def test_segments_count_and_what_the_trunk_did_not_take_does_not(exchange, today):
