@@ -220,16 +220,16 @@ def _count_own_texts(session: Session, campaign: Campaign) -> None:
 def sendable(session: Session, trunk_id: int, now: float) -> list[outbox.Source]:
     """The running campaigns from which this trunk may claim now: start date and hours are conditions, not states."""
     minute = minute_of_day(now)
-    running = session.scalars(
-        select(Campaign)
+    running = session.execute(
+        select(Campaign.id, Campaign.trunk_id, Campaign.hours_from, Campaign.hours_to)
         .where(Campaign.state == CampaignState.RUNNING, Campaign.start_at <= now)
         .where((Campaign.trunk_id.is_(None)) | (Campaign.trunk_id == trunk_id))
         .order_by(Campaign.id)
     )
     return [
-        outbox.Source(campaign.id, campaign.text, campaign.sender_id, campaign.trunk_id is not None)
-        for campaign in running
-        if in_hours(campaign.hours_from, campaign.hours_to, minute)
+        outbox.Source(campaign_id, trunk is not None)
+        for campaign_id, trunk, first, last in running
+        if in_hours(first, last, minute)
     ]
 
 
@@ -251,7 +251,7 @@ def is_outgoing_queue(name: str) -> bool:
 
 
 def stop(session: Session, name: str) -> Campaign:
-    """Pause a campaign: nothing more of it is claimed. What is in a window goes on to its answer."""
+    """Pause a campaign: nothing more of it is claimed. What is claimed already leaves, with the text that it had."""
     return _step(session, name, CampaignState.PAUSED)
 
 

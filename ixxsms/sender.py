@@ -58,7 +58,7 @@ T = TypeVar("T")
 #: Seconds between two looks at the other trunks and at this trunk's own row.
 REFRESH = 0.5
 
-#: Seconds for which it is known which campaigns run: claims come by the hundred a second.
+#: Seconds for which it is known which campaigns run: claims come by the hundred a second, and look again themselves.
 PLACES = 0.1
 
 #: Seconds between two reports of a link that has not changed.

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
-from ixxsms.outbox.leases import CLAIMED, Leased, begin, has_fresh, next_fresh
+from ixxsms.outbox.leases import CLAIMED, SOURCE, Leased, begin, has_fresh, may_send, next_fresh
 from ixxsms.outbox.outcomes import leave_to_others
 from ixxsms.outbox.steps import QUEUED, TABLE, TIMED, step_each
 from ixxsms.outbox.turns import NextTrunks, Turn, lanes, no_route, unbound, untried
@@ -28,6 +28,7 @@ MOST_AT_ONCE = 5_000
 _M = Message.__table__.c
 _COLUMNS = (_M.id, _M.number, _M.text, _M.sender_id, _M.segments, _M.urgency, barred.label("barred"), _M.not_before)
 _BY_TIME = (_M.not_before, _M.id)
+_SOURCES = select(*SOURCE).where(SOURCE[0].in_(bindparam("ids", expanding=True)))
 
 _NO_ROUTES: Mapping[int, Turn] = MappingProxyType({})
 
@@ -48,8 +49,6 @@ class Source:
     """
 
     campaign_id: int | None = None
-    text: str = ""
-    sender_id: str = ""
     named: bool = False
 
     @property
@@ -104,10 +103,19 @@ def claim(
     message, whatever its route. `fresh`: of campaigns also what is fresh, each message by itself. `cap`: no message
     overruns it; one that would is left to the other trunks, or waits, and what is behind it goes.
     """
-    claimed: list[Claimed] = []
+    found: list[tuple[int | None, list[Any]]] = []
     held_back: list[int] = []
     too_long: list[int] = []
     left = cap.left if cap else inf
+
+    def take(place: Source, rows: Iterable[Any]) -> None:
+        nonlocal room, left, held_back, too_long
+        taken, out, longer = _sort_out(rows, room, left)
+        segments = sum([row.segments for row in taken])
+        room, left = room - segments, left - segments
+        held_back, too_long = held_back + out, too_long + longer
+        found.append((place.campaign_id, taken))
+
     connection, nulls = session.connection(), orders_by_null(session)
     read_by_index(session)
     for place in places:
@@ -119,22 +127,17 @@ def claim(
         rows: Any = [row for statement in statements for row in connection.execute(statement, given).all()]
         if len(statements) > 1:
             rows.sort(key=lambda row: (-row.urgency, row.not_before, row.id))
-        taken, out, longer = _sort_out(place, rows, room, left)
-        segments = sum([message.segments for message in taken])
-        room, left = room - segments, left - segments
-        claimed, held_back, too_long = claimed + taken, held_back + out, too_long + longer
-        if (
-            min(room, left) >= 1
-            and fresh
-            and only is None
-            and place.campaign_id is not None
-            and _offers_fresh(place, better)
-        ):
-            most = int(min(room, MOST_AT_ONCE))
-            taken, out, longer = _sort_out(place, next_fresh(session, place.campaign_id, most), room, left)
-            segments = sum([message.segments for message in taken])
-            room, left = room - segments, left - segments
-            claimed, held_back, too_long = claimed + taken, held_back + out, too_long + longer
+        take(place, rows)
+        offered = fresh and only is None and _offers_fresh(place, better)
+        if offered and place.campaign_id is not None and min(room, left) >= 1:
+            take(place, next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))[1])
+    sources = _sources(session, {campaign_id for campaign_id, taken in found if taken and campaign_id}, now)
+    claimed = [
+        message
+        for campaign_id, taken in found
+        if campaign_id is None or campaign_id in sources
+        for message in _claimed(taken, sources.get(campaign_id))
+    ]
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
     update_all(session, TABLE, [message.id for message in claimed], step, fixed=CLAIMED)
     _hold_back(session, held_back, now)
@@ -160,15 +163,17 @@ def lease(
     if place.campaign_id is None or not _offers_fresh(place, better):
         return None
     read_by_index(session)
-    rows = next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))
-    claimed, held_back, _ = _sort_out(place, rows, room)
-    last = max([message.id for message in claimed[-1:]] + held_back[-1:], default=0)
+    campaign, rows = next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))
+    if not rows or not may_send(campaign, now):
+        return None
+    taken, held_back, _ = _sort_out(rows, room)
+    last = max([row.id for row in taken[-1:]] + held_back[-1:], default=0)
     if not last:
         return None
     leased = Leased(place.campaign_id, rows[0].id, last)
     begin(session, leased, trunk_id, daemon_id, now)
     _hold_back(session, held_back, now)
-    return leased, claimed
+    return leased, _claimed(taken, campaign)
 
 
 def _offers_fresh(place: Source, better: Collection[int]) -> bool:
@@ -176,27 +181,52 @@ def _offers_fresh(place: Source, better: Collection[int]) -> bool:
     return place.named or not better
 
 
-def _sort_out(
-    place: Source, rows: Iterable[Any], room: float, left: float = inf
-) -> tuple[list[Claimed], list[int], list[int]]:
+def _sort_out(rows: Iterable[Any], room: float, left: float = inf) -> tuple[list[Any], list[int], list[int]]:
     """What of the rows there is room for; what on the way there must not go; and what there is longer than is left."""
-    claimed: list[Claimed] = []
+    taken: list[Any] = []
     held_back: list[int] = []
     too_long: list[int] = []
-    text, sender_id, queue = place.text, place.sender_id, place.campaign_id is None
-    for message_id, number, own_text, own_sender_id, segments, urgency, out, *_ in rows:
-        if out:
-            held_back.append(message_id)
-            continue
-        if segments > left:
-            too_long.append(message_id)
-            continue
-        whole = text if own_text is None else own_text
-        claimed.append(Claimed(message_id, number, whole, own_sender_id or sender_id, segments, queue, urgency))
-        room, left = room - segments, left - segments
-        if min(room, left) < 1:
-            break
-    return claimed, held_back, too_long
+    for row in rows:
+        if row.barred:
+            held_back.append(row.id)
+        elif row.segments > left:
+            too_long.append(row.id)
+        else:
+            taken.append(row)
+            room, left = room - row.segments, left - row.segments
+            if min(room, left) < 1:
+                break
+    return taken, held_back, too_long
+
+
+def _sources(session: Session, campaign_ids: Collection[int], now: float) -> dict[int | None, Any]:
+    """Of these campaigns those that may send, as they are now.
+
+    To be asked when the rows of the messages are locked: then an edit of the text has been committed, and is seen, or
+    it waits for them.
+    """
+    if not campaign_ids:
+        return {}
+    rows = session.connection().execute(_SOURCES, {"ids": sorted(campaign_ids)})
+    return {row.id: row for row in rows if may_send(row, now)}
+
+
+def _claimed(rows: Iterable[Any], campaign: Any) -> list[Claimed]:
+    """These rows of one campaign, or of the outgoing queue where it is None."""
+    queue = campaign is None
+    text, sender_id = ("", "") if queue else (campaign.text, campaign.sender_id)
+    return [
+        Claimed(
+            message_id,
+            number,
+            text if own_text is None else own_text,
+            own_sender_id or sender_id,
+            segments,
+            queue,
+            urgency,
+        )
+        for message_id, number, own_text, own_sender_id, segments, urgency, *_ in rows
+    ]
 
 
 def _hold_back(session: Session, message_ids: Sequence[int], now: float) -> None:

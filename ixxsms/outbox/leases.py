@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Table,
     bindparam,
     delete,
@@ -32,10 +31,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from ixxsms.bulk import update_all
+from ixxsms.hours import in_hours, minute_of_day
 from ixxsms.models import Campaign, Daemon, Lease, Message
 from ixxsms.outbox.barred import barred
 from ixxsms.outbox.steps import FRESH, QUEUED, TABLE, chunks
-from ixxsms.states import MessageState
+from ixxsms.states import CampaignState, MessageState
 
 #: SQL of our own: that a row is of a fresh message that is queued, or leased.
 IS_FRESH = f"messages.state = '{MessageState.QUEUED}' AND messages.not_before = {FRESH!r}"
@@ -48,11 +48,15 @@ CLAIMED = (
 )
 
 _M, _C = TABLE.c, cast(Table, Campaign.__table__).c
+
+#: What of a campaign counts for a claim.
+SOURCE = (_C.id, _C.state, _C.text, _C.sender_id, _C.start_at, _C.hours_from, _C.hours_to)
+
 _LEASES = cast(Table, Lease.__table__)
 _fresh: ColumnElement[bool] = _M.not_before == literal_column(repr(FRESH))
 
 _CURSOR = select(_C.leased_to, _C.fresh_to).where(_C.id == bindparam("campaign"))
-_LOCKED = _CURSOR.with_for_update(key_share=True)
+_LOCKED = _CURSOR.add_columns(*SOURCE).with_for_update(key_share=True)
 _ADVANCE = update(Campaign).where(_C.id == bindparam("campaign")).values(leased_to=bindparam("last"))
 # Sums: columns that no database looks for an index by.
 _NEXT = (
@@ -76,6 +80,12 @@ class Leased(NamedTuple):
     last_id: int
 
 
+def may_send(campaign: Any, now: float) -> bool:
+    """Whether a row of `SOURCE` is of a campaign that runs, and whose date and hours have come."""
+    hours = in_hours(campaign.hours_from, campaign.hours_to, minute_of_day(now))
+    return bool(campaign.state == CampaignState.RUNNING and campaign.start_at <= now and hours)
+
+
 def prepare_leases(session: Session, campaign_id: int) -> None:
     """A campaign has just got its messages: what of them is fresh can be leased from now on."""
     ends = select(func.min(_M.id) - 1, func.max(_M.id)).where(QUEUED, _M.campaign_id == campaign_id)
@@ -83,14 +93,17 @@ def prepare_leases(session: Session, campaign_id: int) -> None:
     session.execute(update(Campaign).where(_C.id == campaign_id).values(leased_to=before or 0, fresh_to=last or 0))
 
 
-def next_fresh(session: Session, campaign_id: int, most: int) -> Sequence[Any]:
-    """The next fresh messages of a campaign, in order. Until the transaction ends nobody else gets any of it."""
+def next_fresh(session: Session, campaign_id: int, most: int) -> tuple[Any, Sequence[Any]]:
+    """A row of `SOURCE`, None where the campaign is gone, and the next fresh messages of it, in order.
+
+    Until the transaction ends nobody else gets any of it, nor can it be edited.
+    """
     connection = session.connection()
     cursor = connection.execute(_LOCKED, {"campaign": campaign_id}).first()
     found = _fresh_after(connection, cursor, campaign_id, most)
     if cursor and not found and cursor.leased_to < cursor.fresh_to:  # nobody need look there again
         connection.execute(_ADVANCE, {"campaign": campaign_id, "last": cursor.fresh_to})
-    return found
+    return cursor, found
 
 
 def has_fresh(session: Session, campaign_id: int) -> bool:
@@ -100,7 +113,7 @@ def has_fresh(session: Session, campaign_id: int) -> bool:
     return bool(_fresh_after(connection, cursor, campaign_id, 1))
 
 
-def _fresh_after(connection: Connection, cursor: Row[int, int] | None, campaign_id: int, most: int) -> Sequence[Any]:
+def _fresh_after(connection: Connection, cursor: Any, campaign_id: int, most: int) -> Sequence[Any]:
     if cursor is None or cursor.leased_to >= cursor.fresh_to:
         return []
     given = {"campaign": campaign_id, "after": cursor.leased_to, "last": cursor.fresh_to, "most": most}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import insert, select
+from systems import eventually
 
-from ixxsms import campaigns, lists, numbering_plan, optouts, outbox, routes
+from ixxsms import campaigns, config, lists, numbering_plan, optouts, outbox, routes, sender
 from ixxsms.csvfile import Row
 from ixxsms.errors import Busy
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Refused
+from ixxsms.hours import minute_of_day, written
 from ixxsms.models import Daemon, Lease, Message, Trunk
+from ixxsms.testing import ScriptedDriver
 
 NOW = 1_800_000_000.0
 RETRY = outbox.Retry(max_attempts=3, first_wait=30.0)
@@ -33,7 +36,7 @@ class Leasing:
             )
             session.flush()
             self.trunk_id = session.scalar(select(Trunk.id))
-            self.place = outbox.Source(made.campaign.id, "hola", "ACME")
+            self.place = outbox.Source(made.campaign.id)
             self.ids = session.scalars(select(Message.id).order_by(Message.id)).all()
 
     def lease(self, room=10, daemon_id=DAEMON, better=()):
@@ -156,7 +159,7 @@ def test_a_lease_that_ends_is_gone(leasing):
 
 def test_while_a_better_trunk_may_send_only_a_bound_campaign_is_leased(leasing):
     assert leasing.lease(better=(77,)) == []
-    leasing.place = outbox.Source(leasing.place.campaign_id, "hola", named=True)
+    leasing.place = outbox.Source(leasing.place.campaign_id, named=True)
     assert leasing.lease(better=(77,)) == leasing.ids[:10]
 
 
@@ -175,6 +178,60 @@ def test_what_is_leased_can_be_neither_cancelled_nor_excluded_any_more(leasing):
         outbox.exclude(session, *lists.exclude(session, numbering_plan.get(session), "clients", "600000000"), NOW)
         outbox.exclude(session, *lists.exclude(session, numbering_plan.get(session), "clients", "600000002"), NOW)
     assert [leasing.message(each).state for each in leasing.ids[:3]] == ["submitted", "cancelled", "excluded"]
+
+
+def test_what_is_taken_after_an_edit_has_the_new_text_by_lease_and_one_by_one(leasing):
+    with leasing.database.write() as session:
+        campaigns.stop(session, "spring")
+        campaigns.edit(session, "spring", text="adiós", max_segments=1)
+        campaigns.resume(session, "spring")
+    given = {"room": 2, "better": (), "now": NOW}
+    with leasing.database.write() as session:
+        leased = outbox.lease(session, leasing.trunk_id, DAEMON, leasing.place, **given)[1]
+        claimed = outbox.claim(session, leasing.trunk_id, DAEMON, [leasing.place], **given)
+    assert [message.text for message in leased + claimed] == ["adiós"] * 4
+
+
+@pytest.mark.parametrize("change", ["stopped", "too early", "outside its hours"])
+def test_from_a_campaign_that_may_not_send_any_more_nothing_is_taken(leasing, change):
+    deferred, *_ = leasing.lease(1)
+    leasing.record(Deferred(deferred, "later"))
+    with leasing.database.write() as session:
+        campaigns.stop(session, "spring")
+        minute = minute_of_day(NOW)
+        hours = written((minute + 60) % 1440, (minute + 120) % 1440).split("-")
+        if change == "too early":
+            campaigns.edit(session, "spring", start="2100-01-01", max_segments=1)
+        elif change == "outside its hours":
+            campaigns.edit(session, "spring", hours=hours, max_segments=1)
+        if change != "stopped":
+            campaigns.resume(session, "spring")
+    assert leasing.lease() == leasing.claim() == []
+    assert leasing.states() == {"queued": 30}
+
+
+def test_a_sender_that_knew_of_a_campaign_sends_no_old_text_after_an_edit(leasing, database_url, monkeypatch):
+    monkeypatch.setattr(sender, "PLACES", 3600.0)
+    driver = ScriptedDriver(window=10)
+    with leasing.database.read() as session:
+        trunk = session.get(Trunk, leasing.trunk_id)
+        identity = sender.Identity(session.scalar(select(Daemon.id).limit(1)))
+    sending = sender.Sender(
+        leasing.database,
+        config.with_database(database_url, {}),
+        trunk,
+        identity,
+        open_driver=lambda _: driver,
+    )
+    eventually(lambda: sending.step() or len(driver.submitted) >= 10)
+    before = len(driver.submitted)
+    with leasing.database.write() as session:
+        campaigns.stop(session, "spring")
+        campaigns.edit(session, "spring", text="adiós", max_segments=1)
+        campaigns.resume(session, "spring")
+    eventually(lambda: sending.step() or len(driver.submitted) == 30)
+    assert before < 30
+    assert [message.text for message in driver.submitted] == ["hola"] * before + ["adiós"] * (30 - before)
 
 
 def test_a_campaign_of_which_something_is_leased_cannot_be_deleted(leasing):

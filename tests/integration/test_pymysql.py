@@ -46,7 +46,7 @@ def test_a_campaign_goes_the_whole_way(database, tmp_path):
             session, plan, "spring", "Hola", now=NOW, max_segments=10, list_name="clients", run=True
         ).campaign
     with database.write() as session:
-        place = outbox.Source(campaign.id, "Hola")
+        place = outbox.Source(campaign.id)
         assert usage.left(session, trunk, NOW) == 100_000
         claimed = outbox.claim(session, trunk.id, 1, [place], room=900, better=(), now=NOW)
         usage.spend(session, trunk.id, len(claimed), NOW)

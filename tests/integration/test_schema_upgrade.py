@@ -52,7 +52,7 @@ def released(request, server, tmp_path):
         created = campaigns.create(
             session, plan, "spring", "x" * 200, now=1.0, max_segments=10, list_name="clients", run=True
         )
-        place = outbox.Source(created.campaign.id, "x" * 200)
+        place = outbox.Source(created.campaign.id)
         claimed = outbox.claim(session, 1, 1, [place], room=4, better=(), now=1.0)
         outcomes = [Accepted(message.id, (f"{message.id}a", f"{message.id}b")) for message in claimed]
         outbox.record(session, 1, Heard(outcomes), now=1.0, retry=outbox.Retry(3, 30.0))
@@ -157,7 +157,7 @@ def test_a_campaign_of_the_first_schema_goes_on_after_the_upgrade(released):
     assert schema.upgrade(released)
     schema.check(released)
     with released.write() as session:
-        place = outbox.Source(session.scalar(select(Message.campaign_id)), "x")
+        place = outbox.Source(session.scalar(select(Message.campaign_id)))
         assert outbox.lease(session, 1, 1, place, room=99, better=(), now=2.0) is None
         assert outbox.has_work(session, 1, [place], better=(), now=2.0)
         assert len(outbox.claim(session, 1, 1, [place], room=99, better=(), now=2.0)) == 3

@@ -53,7 +53,7 @@ def create(database, plan, name="spring", **kwargs):
 
 def send(database, trunk_id, campaign_id, room=100):
     with database.write() as session:
-        place = outbox.Source(campaign_id, "Hola")
+        place = outbox.Source(campaign_id)
         claimed = outbox.claim(session, trunk_id, 1, [place], room=room, better=(), now=NOW)
     with database.write() as session:
         retry = outbox.Retry(max_attempts=3, first_wait=30.0)
