@@ -7,7 +7,7 @@ is wrong, and hand over in the next moment what its journal says has not left. S
 process lives, whatever its id.
 
 Knows ids and outcomes; must never know the database. What it cannot write it gives up as a whole: a journal with a gap
-would say of a message that left that it did not.
+would say of a message that left that it did not. It may begin again with all that is on its way.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Journal:
         self._path = life.file(folder, trunk_id)
         self._file: int | None = None
         self._octets = 0
+        self._lost = False
         self._lock = threading.Lock()  # others than its sender claim too
         try:
             self._begin(self._path)
@@ -76,7 +77,7 @@ class Journal:
 
     @property
     def full(self) -> bool:
-        return self._octets > MOST_OCTETS
+        return self.kept and self._octets > MOST_OCTETS
 
     def claimed(self, message_ids: Sequence[int]) -> None:
         """About to be claimed: to be called before the claim is committed."""
@@ -97,20 +98,22 @@ class Journal:
                 self._write([name, entries])
 
     def renew(self, claimed: Sequence[int], handed: Sequence[int]) -> None:
-        """Begin again with what is still on its way; everything else is committed."""
-        if self._file is None:
-            return
+        """Begin again, also where there was none, with what is still on its way; everything else is committed."""
         old, new = self._file, self._path.with_suffix(".new")
         try:
             self._begin(new)
             self.claimed(claimed)
             self.handed(handed)
-            new.rename(self._path)
+            if self.kept:
+                new.rename(self._path)
         except OSError as error:
             self._give_up(error)
         finally:
-            if self._file != old:
+            if old is not None and self._file != old:
                 os.close(old)
+        if self.kept and self._lost:
+            log.info("what is on its way is kept in %s again", self._path)
+            self._lost = False
 
     def end(self) -> None:
         """Everything is committed: it is needed no more."""
@@ -143,9 +146,11 @@ class Journal:
             self._octets += len(octets)
 
     def _give_up(self, error: OSError) -> None:
-        log.warning(
-            "what is on its way is not kept in %s (%s): after a crash it is in doubt", self._path, error.strerror
-        )
+        if not self._lost:
+            log.warning(
+                "what is on its way is not kept in %s (%s): after a crash it is in doubt", self._path, error.strerror
+            )
+        self._lost = True
         try:
             for path in (self._path, self._path.with_suffix(".new")):
                 path.unlink(missing_ok=True)

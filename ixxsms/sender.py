@@ -84,6 +84,9 @@ WORTH = 100
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
 HANDED_WITHIN = 1.0
 
+#: A journal that could not be kept, for the disk was full, is begun again at most once in so many seconds.
+JOURNAL_AGAIN = 10.0
+
 #: Who brings receipts may wait for their acknowledgement before he brings more: so many seconds of silence end the
 #: gathering.
 SILENCE = 0.015
@@ -157,6 +160,7 @@ class Sender:
         self._transaction = threading.Lock()  # held by whoever claims for this trunk, from before his transaction on
         self._journal: Journal | None = None
         self._journal_of = 0  # the daemon whose it is
+        self._journal_again = 0.0
         self._asks_neighbours = alternatives is None
         self._near = Neighbours(others=frozenset(alternatives or ()))
         self._plan: Plan | None = None
@@ -431,7 +435,7 @@ class Sender:
         self._hand_over()
         brought, self._brought = self._brought, []
         self._driver.acknowledge([event.token for event in brought])
-        if self._journal and self._journal.full:
+        if self._journal and (self._journal.full or self._may_keep_again()):
             owed, ahead = list(self._held.owed), set(self._held.ids_ahead())
             self._journal.renew(owed, [message_id for message_id in owed if message_id not in ahead])
         kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
@@ -444,6 +448,14 @@ class Sender:
                 self._journal.end()
             self._journal = Journal(*self._identity.journals, self.trunk_id)
             self._journal_of = self._identity.daemon_id
+
+    def _may_keep_again(self) -> bool:
+        """Whether to try once more to keep the journal that it has lost."""
+        now = time.monotonic()
+        if not self._journal or self._journal.kept or now < self._journal_again:
+            return False
+        self._journal_again = now + JOURNAL_AGAIN
+        return True
 
     def _measure(self, now: float) -> None:
         """How fast the messages go out; over less time than this a figure says nothing."""

@@ -11,6 +11,7 @@ import pytest
 from systems import eventually
 
 from ixxsms import config, daemons, numbering_plan, outbox, trunks
+from ixxsms import sender as sender_of_a_trunk
 from ixxsms.at_once import claiming_at_once
 from ixxsms.drivers.base import Link
 from ixxsms.errors import DatabaseError
@@ -128,6 +129,24 @@ def test_a_sender_that_has_no_journal_claims_only_what_there_is_room_for(shop):
     with at_work(sender):
         message_id, claimed = shop.queue(sender)
         assert (claimed, shop.state(message_id)) == (set(), "queued")
+
+
+def test_a_sender_that_lost_its_journal_keeps_one_again_as_soon_as_it_can(shop, monkeypatch):
+    monkeypatch.setattr(sender_of_a_trunk, "JOURNAL_AGAIN", 0.2)
+    shop.folder = shop.folder / "state"
+    numbers = (f"6001{n:05}" for n in range(100_000))
+
+    def claimed_at_once(sender):
+        _, claimed = shop.queue(sender, number=next(numbers))
+        sender.wake()
+        return bool(claimed)
+
+    with warm(shop, shop.sender()) as sender:
+        assert not claimed_at_once(sender)
+        shop.folder.mkdir()
+        eventually(lambda: time.sleep(0.05) or claimed_at_once(sender))
+        assert [path.suffix for path in shop.folder.iterdir()] == [".journal"]
+        eventually(lambda: set(shop.states()) == {"accepted"})
 
 
 def test_a_trunk_with_a_cap_counts_for_itself(shop):

@@ -166,8 +166,23 @@ def test_where_the_disk_is_full_there_is_none(kept, tmp_path, caplog):
     assert "after a crash it is in doubt" in caplog.text
     assert said(tmp_path) == {}
     kept.heard(Heard([Accepted(1)]))  # and nothing else goes wrong
-    kept.renew([1], [])
     assert not list(tmp_path.iterdir())
+
+
+def test_when_the_disk_has_room_again_it_begins_again_with_what_is_on_its_way(kept, tmp_path, caplog):
+    caplog.set_level("INFO")
+    kept.claimed([1, 2])
+    with no_file_may_grow_beyond(100):
+        kept.handed(list(range(1000)))
+        kept.renew(list(range(1000)), [])
+    assert not kept.kept
+    assert not list(tmp_path.iterdir())
+    kept.renew([1, 2, 3], [1])
+    assert kept.kept
+    kept.handed([2])
+    assert set(said(tmp_path)) == {(3, 3)}
+    assert journal.known(tmp_path, LIFE) == {}  # it is locked as before
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_a_renewal_that_does_not_fit_leaves_none(kept, tmp_path):
