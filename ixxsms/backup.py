@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 
 from ixxsms.db import Database
 from ixxsms.errors import BadInput, DatabaseError
+from ixxsms.states import CampaignState
 
 #: Of an SQLite database, so many pages are copied at a time: a writer need not wait longer.
 _PAGES = 1000
@@ -52,14 +53,18 @@ def backup(database: Database, target: Path, progress: Callable[[int, int], None
 
 
 def how_to_restore(url: URL, target: Path) -> str:
-    """One line for a person."""
+    """What a person must know before he does it, in one line."""
     match url.get_backend_name():
         case "sqlite":
-            return f"To restore it: stop ixxmassivesms, then cp {target} {url.database} (and remove its -wal and -shm)."
+            how = f"stop ixxmassivesms, then cp {target} {url.database} (and remove its -wal and -shm)"
         case "mysql":
-            return f"To restore it into an empty database: mariadb {url.database} < {target}"
+            how = f"stop ixxmassivesms, then, into an empty database: mariadb {url.database} < {target}"
         case _:
-            return f"To restore it into an empty database: psql -d {url.database} -f {target}"
+            how = f"stop ixxmassivesms, then, into an empty database: psql -d {url.database} -f {target}"
+    return (
+        f"To restore it: {how}. What was sent after the backup is queued in it and would be sent again: before the "
+        "service starts, look at ixxsms campaign list and ixxsms outbox."
+    )
 
 
 def _copy(source: str, target: Path, progress: Callable[[int, int], None] | None) -> None:
@@ -71,6 +76,10 @@ def _copy(source: str, target: Path, progress: Callable[[int, int], None] | None
         reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
         with closing(reading), closing(sqlite3.connect(target)) as writing:
             reading.backup(writing, pages=_PAGES, progress=tell)
+            # What goes out from now on is still queued in the copy: restored, it must not send that again by itself.
+            states = (CampaignState.PAUSED, CampaignState.RUNNING)
+            writing.execute("UPDATE campaigns SET state = ? WHERE state = ?", tuple(map(str, states)))
+            writing.commit()
             # The copy is a whole by itself: no file beside it.
             writing.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:

@@ -19,7 +19,7 @@ from systems import System
 from ixxsms import backup, inspection, numbering_plan, outbox, schema
 from ixxsms.db import Database
 from ixxsms.errors import BadInput, DatabaseError
-from ixxsms.models import Message
+from ixxsms.models import Campaign, Message
 
 
 @pytest.fixture
@@ -68,6 +68,23 @@ def test_a_backup_is_the_whole_database_and_for_nobody_else(database, tmp_path):
         schema.check(copy)
         assert inspection.findings(copy) == []
         assert texts(copy) == texts(database)
+
+
+def test_in_a_backup_of_sqlite_no_campaign_runs_and_the_hint_says_what_would_be_sent_again(database, tmp_path):
+    def states(of):
+        with of.read() as session:
+            return dict(session.execute(select(Campaign.name, Campaign.state)).all())
+
+    with database.write() as session:
+        for name, state in (("spring", "running"), ("summer", "paused"), ("winter", "finished")):
+            session.add(Campaign(name=name, text="hola", state=state, created_at=1.0))
+    backup.backup(database, tmp_path / "copy")
+    on_sqlite = database.url.get_backend_name() == "sqlite"
+    with closing(restored(database, tmp_path / "copy", tmp_path)) as copy:
+        spring = "paused" if on_sqlite else "running"
+        assert states(copy) == {"spring": spring, "summer": "paused", "winter": "finished"}
+    assert states(database)["spring"] == "running"
+    assert "would be sent again" in backup.how_to_restore(database.url, tmp_path / "copy")
 
 
 def test_a_backup_while_messages_come_in_is_sound(database, tmp_path):
