@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 from sqlalchemy import insert, select
 from systems import eventually
@@ -11,6 +14,7 @@ from ixxsms.csvfile import Row
 from ixxsms.errors import Busy
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Refused
 from ixxsms.hours import minute_of_day, written
+from ixxsms.journal import Life
 from ixxsms.models import Daemon, Lease, Message, Trunk
 from ixxsms.testing import ScriptedDriver
 
@@ -232,6 +236,27 @@ def test_a_sender_that_knew_of_a_campaign_sends_no_old_text_after_an_edit(leasin
     eventually(lambda: sending.step() or len(driver.submitted) == 30)
     assert before < 30
     assert [message.text for message in driver.submitted] == ["hola"] * before + ["adiós"] * (30 - before)
+
+
+def test_a_journal_that_is_begun_again_under_way_has_all_that_is_owed(leasing, database_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(sender, "JOURNAL_AGAIN", 0.0)
+    folder, life = tmp_path / "state", Life(os.getpid(), 1.0)
+    driver = ScriptedDriver(window=10, hold=True)
+    with leasing.database.read() as session:
+        trunk = session.get(Trunk, leasing.trunk_id)
+        identity = sender.Identity(session.scalar(select(Daemon.id).limit(1)), (folder, life))
+    sending = sender.Sender(
+        leasing.database, config.with_database(database_url, {}), trunk, identity, open_driver=lambda _: driver
+    )
+    eventually(lambda: sending.step() or len(driver.submitted) == 10)
+    assert sending.owed == 10
+    folder.mkdir()
+    driver.release()  # all are answered, recorded, and the next ten are on their way when the journal begins
+    eventually(lambda: sending.step() or len(driver.submitted) == 20)
+    (path,) = folder.iterdir()
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    on_their_way = {message.message_id for message in driver.submitted[10:]}
+    assert [(name, set(ids)) for name, ids in entries[1:]] == [("claimed", on_their_way), ("handed", on_their_way)]
 
 
 def test_a_campaign_of_which_something_is_leased_cannot_be_deleted(leasing):
