@@ -12,10 +12,12 @@ import pytest
 from dialplans import ROOT, Site, wait_for_port
 from servers import free_port
 from sip_agent import SipAgent
+from sqlalchemy import select
 from systems import eventually
 
 from ixxsms import hook_rules, inbox, lists, numbering_plan
 from ixxsms.events import Received
+from ixxsms.models import TrunkLink
 
 DIALPLAN = """
 [t]
@@ -135,9 +137,15 @@ def test_with_the_daemon_down_a_call_is_told_so_at_once(site):
     assert error.startswith("ixxmassivesms does not answer at agi://")
 
 
+def links(site):
+    with site.database.read() as session:
+        return session.scalars(select(TrunkLink)).all()
+
+
 def test_a_call_that_waits_while_the_daemon_ends_hears_that_its_sms_is_queued(site):
     with site.daemon() as daemon:
         site.system.ixxsms("trunk", "disable", "provider")
+        eventually(lambda: not links(site))
         run = site.start("send", NUMBER="600123470")
         eventually(lambda: "34600123470" in site.system.ixxsms("outbox"))
         daemon.terminate()

@@ -31,8 +31,8 @@ class Leasing:
         with database.write() as session:
             plan = numbering_plan.get(session)
             session.add(Trunk(name="t", kind="smpp", options={}))
-            for _ in (DAEMON, OTHER):
-                session.add(Daemon(host="h", pid=1, started_at=NOW, heartbeat_at=NOW))
+            for daemon_id in (DAEMON, OTHER):
+                session.add(Daemon(id=daemon_id, host="h", pid=1, started_at=NOW, heartbeat_at=NOW))
             lists.create(session, "clients")
             lists.import_rows(session, plan, "clients", [Row(n, f"6000000{n:02}", None) for n in range(30)])
             made = campaigns.create(

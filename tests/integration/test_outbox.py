@@ -12,7 +12,7 @@ from ixxsms import campaigns, hours, inbox, lists, numbering_plan, outbox, recei
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Receipt, Received, Refused
-from ixxsms.models import Message, Segment, Trunk, UnmatchedReceipt
+from ixxsms.models import Daemon, Message, Segment, Trunk, UnmatchedReceipt
 
 NOW = 1_800_000_000.0
 RETRY = outbox.Retry(max_attempts=3, first_wait=30.0)
@@ -298,6 +298,8 @@ def test_what_a_dead_daemon_had_submitted_is_in_doubt_and_the_rest_is_not(databa
     sent, waiting = queue(), queue(number="600000002")
     claim(database, trunk_ids[0], room=1, daemon_id=77)
     with database.write() as session:
+        session.add(Daemon(id=77, host="h", pid=1, started_at=NOW, heartbeat_at=NOW))
+        session.flush()
         assert outbox.settle_dead(session, [77], NOW, resend_in_doubt=False) == 1
     assert (state(database, sent), state(database, waiting)) == ("in_doubt", "queued")
 
