@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ixxsms.bulk import orders_by_null, read_by_index, update_all
 from ixxsms.models import Message
 from ixxsms.outbox.barred import OPTED_OUT, barred
-from ixxsms.outbox.leases import CLAIMED, SOURCE, Leased, begin, has_fresh, may_send, next_fresh
+from ixxsms.outbox.leases import CLAIMED, SOURCE, Leased, advance, begin, has_fresh, may_send, next_fresh
 from ixxsms.outbox.outcomes import leave_to_others
 from ixxsms.outbox.steps import QUEUED, TABLE, TIMED, step_each
 from ixxsms.outbox.turns import NextTrunks, Turn, lanes, no_route, unbound, untried
@@ -108,14 +108,17 @@ def claim(
     too_long: list[int] = []
     left = cap.left if cap else inf
 
-    def take(place: Source, rows: Iterable[Any]) -> None:
+    def take(place: Source, rows: Iterable[Any]) -> int:
+        """Returns the id of the last row that was decided on."""
         nonlocal room, left, held_back, too_long
         taken, out, longer = _sort_out(rows, room, left)
         segments = sum([row.segments for row in taken])
         room, left = room - segments, left - segments
         held_back, too_long = held_back + out, too_long + longer
         found.append((place.campaign_id, taken))
+        return max([row.id for row in taken] + out + longer, default=0)
 
+    passed: dict[int, int] = {}
     connection, nulls = session.connection(), orders_by_null(session)
     read_by_index(session)
     for place in places:
@@ -130,7 +133,8 @@ def claim(
         take(place, rows)
         offered = fresh and only is None and _offers_fresh(place, better)
         if offered and place.campaign_id is not None and min(room, left) >= 1:
-            take(place, next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))[1])
+            fresh_ones = next_fresh(session, place.campaign_id, int(min(room, MOST_AT_ONCE)))[1]
+            passed[place.campaign_id] = take(place, fresh_ones)
     sources = _sources(session, {campaign_id for campaign_id, taken in found if taken and campaign_id}, now)
     claimed = [
         message
@@ -140,6 +144,10 @@ def claim(
     ]
     step = {"daemon_id": daemon_id, "via_trunk_id": trunk_id, "submitted_at": now}
     update_all(session, TABLE, [message.id for message in claimed], step, fixed=CLAIMED)
+    for campaign_id, last in passed.items():
+        if last and campaign_id in sources:
+            # Also because on a cluster only what is written is in another node's way: a lease writes no message.
+            advance(session, campaign_id, last)
     _hold_back(session, held_back, now)
     if cap:
         leave_to_others(session, trunk_id, too_long, "it does not fit into what is left of a cap", cap.next_trunks, now)

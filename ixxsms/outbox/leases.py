@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from ixxsms.bulk import update_all
+from ixxsms.bulk import be_in_the_way, update_all
 from ixxsms.hours import in_hours, minute_of_day
 from ixxsms.models import Campaign, Daemon, Lease, Message
 from ixxsms.outbox.barred import barred
@@ -47,7 +47,8 @@ CLAIMED = (
     ("state", f"'{MessageState.SUBMITTED}'"),
 )
 
-_M, _C = TABLE.c, cast(Table, Campaign.__table__).c
+_CAMPAIGNS = cast(Table, Campaign.__table__)
+_M, _C = TABLE.c, _CAMPAIGNS.c
 
 #: What of a campaign counts for a claim.
 SOURCE = (_C.id, _C.state, _C.text, _C.sender_id, _C.start_at, _C.hours_from, _C.hours_to)
@@ -120,10 +121,15 @@ def _fresh_after(connection: Connection, cursor: Any, campaign_id: int, most: in
     return connection.execute(_NEXT, given).all()
 
 
+def advance(session: Session, campaign_id: int, last: int) -> None:
+    """The fresh messages of a campaign that `next_fresh` has found in this transaction have gone, up to this id."""
+    session.connection().execute(_ADVANCE, {"campaign": campaign_id, "last": last})
+
+
 def begin(session: Session, leased: Leased, trunk_id: int, daemon_id: int, now: float) -> None:
     """Lease what `next_fresh` has found in this transaction, up to the last id."""
+    advance(session, leased.campaign_id, leased.last_id)
     connection = session.connection()
-    connection.execute(_ADVANCE, {"campaign": leased.campaign_id, "last": leased.last_id})
     values = {"daemon_id": daemon_id, "trunk_id": trunk_id, "leased_at": now}
     connection.execute(_BEGIN, {**leased._asdict(), **values})
 
@@ -175,6 +181,7 @@ def hold(session: Session, campaign_ids: Collection[int]) -> None:
     """Until the transaction ends the rows of these campaigns say all, for their leases end and nobody gets new ones."""
     for ids in chunks(sorted(campaign_ids)):
         session.execute(select(_C.id).where(_C.id.in_(ids)).order_by(_C.id).with_for_update(key_share=True)).all()
+        be_in_the_way(session, _CAMPAIGNS, ids, "leased_to")
         spell_out(session, _LEASES.c.campaign_id.in_(ids))
 
 

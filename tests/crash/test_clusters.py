@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 
 import clusters
 import pytest
@@ -11,8 +12,10 @@ from crashing import campaign, daemon, each_once, finished
 from sqlalchemy import delete, select
 from systems import System, eventually
 
+from ixxsms import campaigns, lists, numbering_plan, outbox, schema
+from ixxsms.csvfile import Row
 from ixxsms.db import Database
-from ixxsms.errors import DatabaseError
+from ixxsms.errors import Conflict, DatabaseError
 from ixxsms.models import Message, UnmatchedReceipt
 from ixxsms.numbering import digits
 from ixxsms.testing import FakeSMSC
@@ -75,6 +78,34 @@ def test_a_node_of_a_galera_cluster_and_a_daemon_are_killed(tmp_path):
         nodes[0].set_global("read_only = 1")
         with closing(Database(urls[0])) as database:
             assert used(database) == nodes[1].port
+
+
+def test_two_nodes_of_a_galera_cluster_do_not_give_out_the_same_messages():
+    with skipped_where_missing(), clusters.galera() as nodes, ExitStack() as stack:
+        new_database(nodes[0].server_url, "ixxsms")
+        one, other = (stack.enter_context(closing(Database(f"{node.server_url}/ixxsms"))) for node in nodes[:2])
+        schema.upgrade(one)
+        with one.write() as session:
+            numbering_plan.change(session, country="ES")
+            plan = numbering_plan.get(session)
+            lists.create(session, "clients")
+            lists.import_rows(session, plan, "clients", [Row(n, f"6000000{n:02}", None) for n in range(30)])
+            named = {"max_segments": 1, "list_name": "clients", "run": True}
+            campaign_id = campaigns.create(session, plan, "spring", "hola", now=1.0, **named).campaign.id
+        place = outbox.Source(campaign_id)
+
+        def lease(session):
+            return outbox.lease(session, 1, 1, place, room=10, better=(), now=2.0)
+
+        def claim(session):
+            return outbox.claim(session, 1, 2, [place], room=5, better=(), now=2.0)
+
+        for beside in (claim, partial(outbox.hold, campaign_ids=[campaign_id])):
+            with pytest.raises(Conflict), one.write() as session:
+                assert lease(session)
+                with other.write() as meanwhile:
+                    beside(meanwhile)
+        assert len(one.transact(lease)[1]) == 10
 
 
 def used(database):

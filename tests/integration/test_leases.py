@@ -15,7 +15,7 @@ from ixxsms.errors import Busy
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Refused
 from ixxsms.hours import minute_of_day, written
 from ixxsms.journal import Life
-from ixxsms.models import Daemon, Lease, Message, Trunk
+from ixxsms.models import Campaign, Daemon, Lease, Message, Trunk
 from ixxsms.testing import ScriptedDriver
 
 NOW = 1_800_000_000.0
@@ -81,6 +81,17 @@ def test_each_message_is_leased_once_and_what_is_leased_is_nobody_elses(leasing)
     assert second == leasing.ids[10:20]
     assert leasing.claim() == leasing.ids[20:]
     assert leasing.lease() == leasing.claim() == []
+
+
+def test_who_claims_one_by_one_goes_on_where_the_last_lease_ended_and_leases_where_he_ended(leasing):
+    assert leasing.lease(2) == leasing.ids[:2]
+    assert leasing.claim(3) == leasing.ids[2:5]
+    with leasing.database.read() as session:
+        assert session.get(Campaign, leasing.place.campaign_id).leased_to == leasing.ids[4]
+    assert leasing.lease(2, OTHER) == leasing.ids[5:7]
+    leasing.record(Deferred(leasing.ids[0], "", counted=False))
+    assert leasing.claim(1) == leasing.ids[:1]  # that is not fresh any more, and moves nothing
+    assert leasing.lease(2) == leasing.ids[7:9]
 
 
 def test_an_answer_takes_a_leased_message_to_accepted_with_all_that_a_claim_would_have_written(leasing):
