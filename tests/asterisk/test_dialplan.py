@@ -151,6 +151,8 @@ def test_a_call_that_waits_while_the_daemon_ends_hears_that_its_sms_is_queued(si
         daemon.terminate()
         status, message_id, _, error, _ = site.result(run)
     site.system.ixxsms("trunk", "enable", "provider")
+    with site.daemon():
+        site.smsc.wait_until(lambda: "34600123470" in dict(site.smsc.texts()))
     assert (status, error) == ("QUEUED", "")
     assert int(message_id) > 0
     assert "ERROR" not in site.daemon_log()
