@@ -32,9 +32,8 @@ class Held:
         self.owed: dict[int, int] = {}
         self.since: dict[int, float] = {}
         self.leases: list[Lease] = []
-        self._ahead: deque[tuple[outbox.Claimed, float]] = (
-            deque()
-        )  # each with when it was claimed, by the monotonic clock
+        # Each with when it was claimed, by the monotonic clock.
+        self._ahead: deque[tuple[outbox.Claimed, float]] = deque()
         self._given: deque[tuple[list[outbox.Claimed], float]] = deque()
 
     # -- what is ahead: claimed, and not handed over yet -------------------------------------------------------------
