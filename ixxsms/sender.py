@@ -24,6 +24,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from ixxsms import arrivals, campaigns, codes, daemons, numbering_plan, outbox, receipts, trunks, usage
+from ixxsms.batching import Batching
 from ixxsms.config import Config
 from ixxsms.db import ATTEMPTS, Database
 from ixxsms.driver_config import driver_config
@@ -70,26 +71,11 @@ LONGEST_WAY = 0.1
 #: A look that found nothing is not repeated before so many times what it took: much may be queued for others.
 LOOK_AGAIN = 10.0
 
-#: Between two transactions lie so many times the seconds that a commit takes, within these limits, unless the link
-#: would have nothing to do: a slow disk gets larger batches, not a slower trunk. What goes out in so many times as long
-#: is claimed ahead. More of both would let others wait: a transaction takes as long as it has messages, and on SQLite
-#: nobody else can write meanwhile. On a server they can, and each statement costs more.
-GATHER = 5.0
-GATHER_LEAST, GATHER_LEAST_ON_SERVER, GATHER_MOST = 0.008, 0.05, 0.06
-AHEAD, MOST_AHEAD = 1.5, 2_000
-
-#: Segments for which a transaction is worth its own cost: a slow trunk, too, gathers so many, if that is not long.
-WORTH = 100
-
 #: Seconds after its claim for which a message may be handed over: later others may have taken this daemon for dead.
 HANDED_WITHIN = 1.0
 
 #: A journal that could not be kept, for the disk was full, is begun again at most once in so many seconds.
 JOURNAL_AGAIN = 10.0
-
-#: Who brings receipts may wait for their acknowledgement before he brings more: so many seconds of silence end the
-#: gathering.
-SILENCE = 0.015
 
 #: For fewer segments a lease costs more than it saves: it has statements of its own.
 LEASE = 20
@@ -166,12 +152,7 @@ class Sender:
         self._plan: Plan | None = None
         self._give_way = 0.0
         self._backlog = self._woken = self._stopping = self._store_failed = False
-        self._on_server = database.folder is None
-        self._gather_least = GATHER_LEAST_ON_SERVER if self._on_server else GATHER_LEAST
-        self._gather, self._commits = self._gather_least, 0.0  # seconds; what a commit takes on average
-        self._exchanged = self._exchange_at = self._brought_at = 0.0
-        self._handed = 0  # segments since the last transaction
-        self._rate = 0.0
+        self._batching = Batching(on_server=database.folder is None)
         self._failing_since: float | None = None
         self._doubtful: list[float] = []
         self._find_out_at = inf
@@ -296,7 +277,7 @@ class Sender:
         """Whether there is something to write down or to claim, now."""
         if self._store_failed or (self._held.messages_ahead and self._given_up()):
             return True
-        if self._heard and (self._stopping or time.monotonic() >= self._gathers_until()):
+        if self._heard and (self._stopping or time.monotonic() >= self._batching.due(brought=bool(self._brought))):
             return True
         if self._held.leases and not self._held.owed:
             return True  # the last of them end
@@ -311,7 +292,7 @@ class Sender:
         self._heard.add(heard)
         if bool(heard.of(Receipt)) or bool(heard.of(Received)):
             self._brought += [event for event in events if isinstance(event, Receipt | Received)]
-            self._brought_at = time.monotonic()
+            self._batching.brought(time.monotonic())
         if self._journal:
             self._journal.heard(heard)
         if self._accepted:
@@ -337,10 +318,9 @@ class Sender:
         most = float(min(self._config.poll_seconds, self._pace.wait() or self._config.poll_seconds))
         if self._backlog and not self._held.messages_ahead and self._room() >= 1:
             return random.uniform(0, self._give_way)  # noqa: S311 - no secret
-        return min(most, max(0.0, self._gathers_until() - time.monotonic())) if self._heard else most
-
-    def _gathers_until(self) -> float:
-        return min(self._exchange_at, self._brought_at + SILENCE) if self._brought else self._exchange_at
+        if not self._heard:
+            return most
+        return min(most, max(0.0, self._batching.due(brought=bool(self._brought)) - time.monotonic()))
 
     def _room(self) -> float:
         if self._stopping or self._plan is None or self._at_cap:
@@ -361,8 +341,7 @@ class Sender:
         room = self._room()
         if not self._claims_ahead():
             return room
-        ahead = min(MOST_AHEAD, AHEAD * self._gather * self._rate)
-        free = room + ahead - self._held.segments_ahead
+        free = room + self._batching.ahead - self._held.segments_ahead
         return max(free, QUEUE_ROOM) if self._woken else free
 
     def _given_up(self) -> bool:
@@ -382,7 +361,7 @@ class Sender:
         self._driver.submit(self._submissions(batch))
         segments = sum([message.segments for message in batch])
         self._pace.spend(segments)
-        self._handed += segments
+        self._batching.handed_over(segments)
 
     def _look(self) -> bool:
         now, began = time.time(), time.monotonic()
@@ -414,7 +393,7 @@ class Sender:
         """Record what was heard, claim what goes out next, commit; only then write and acknowledge."""
         self._open_journal()
         began = time.monotonic()
-        self._measure(began)
+        self._batching.begin(began)
         room = self._claimable()
         self._woken = False
         back = self._held.give_back() if self._held.messages_ahead and self._given_up() else []
@@ -439,7 +418,7 @@ class Sender:
             owed, ahead = list(self._held.owed), set(self._held.ids_ahead())
             self._journal.renew(owed, [message_id for message_id in owed if message_id not in ahead])
         kept = self._journal and self._journal.kept  # otherwise what was heard is in doubt until it is recorded
-        self._exchange_at = time.monotonic() + self._gather if kept else 0.0
+        self._batching.end(time.monotonic(), kept=bool(kept))
 
     def _open_journal(self) -> None:
         """Its own life's, which begins anew when others had taken this daemon for dead."""
@@ -456,12 +435,6 @@ class Sender:
             return False
         self._journal_again = now + JOURNAL_AGAIN
         return True
-
-    def _measure(self, now: float) -> None:
-        """How fast the messages go out; over less time than this a figure says nothing."""
-        if now - self._exchanged >= GATHER_LEAST / 2:
-            self._rate = self._handed / (now - self._exchanged)
-            self._exchanged, self._handed = now, 0
 
     def _record_and_claim(
         self, session: Session, now: float, back: list[int], room: float
@@ -516,9 +489,7 @@ class Sender:
 
         try:
             done = self._database.transact(timed, attempts)
-            self._commits += (time.monotonic() - committing - self._commits) / 8  # one alone may be slow by chance
-            worth = WORTH / self._rate if self._rate else 0.0
-            self._gather = min(GATHER_MOST, max(self._gather_least, GATHER * self._commits, worth))
+            self._batching.committed(time.monotonic() - committing)
             return done
         except Conflict:
             raise

@@ -54,7 +54,7 @@ FLOORS: list[list[set[str]]] = [
         {"routes"},
         {"arrivals"},
     ],
-    [{"sender", "held", "at_once", "neighbours"}, {"hooks", "hook_rules"}],
+    [{"sender", "held", "batching", "at_once", "neighbours"}, {"hooks", "hook_rules"}],
     [{"dialplan"}, {"manager", "telling"}, {"webhook"}],
     [{"edge"}],
     [{"service", "callrecord_writer", "tallier"}, {"single"}, {"status", "explain"}],

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from ixxsms import config, daemons, numbering_plan, outbox, trunks
 from ixxsms import sender as senders
 from ixxsms.at_once import claiming_at_once
+from ixxsms.batching import Batching
 from ixxsms.db import Database
 from ixxsms.drivers.base import Link
 from ixxsms.errors import DatabaseError
@@ -112,8 +113,8 @@ def test_no_call_claims_for_a_sender_that_does_not_know_what_was_committed(world
     step(sender, 1)
     assert driver.got == [message_id]
     driver.says = [Deferred(message_id, "the link was lost", counted=False)]
-    sender._handed = 0  # so slow a trunk claims nothing ahead
-    sender._exchange_at, database.lose = 0.0, 1
+    # Of what was handed over nothing is known: so slow a trunk claims nothing ahead, and it records at once.
+    sender._batching, database.lose = Batching(on_server=False), 1
     step(sender, 1)  # it is recorded, and so queued again; the answer is lost
     with database.read() as session:
         assert outbox.get(session, message_id).state == "queued"
@@ -130,7 +131,7 @@ def test_a_commit_that_ends_long_after_its_answer_was_lost_leaves_nothing_behind
     database, sender, driver, (first, second) = world(2, 1)
     step(sender, 1)
     driver.says, database.lose = [Accepted(first, ("id1",))], 1
-    sender._exchange_at = 0.0
+    sender._batching = Batching(on_server=False)  # it records at once
     step(sender, 3)
     with database.write() as session:  # as if the lost commit had claimed it only now
         late = {"state": "submitted", "via_trunk_id": sender.trunk_id, "daemon_id": sender._identity.daemon_id}
