@@ -68,7 +68,7 @@ class Teller:
     ) -> None:
         self._config, self._act, self._store, self._spawn, self._wake = config, act, store, spawn, wake
         self._told_of: dict[int, int] = {}
-        self._calls: list[CallBack] = []
+        self._calls: list[tuple[CallBack, float]] = []  # each with when its SMS came
         self._forgot = 0.0
 
     async def tell(self) -> bool:
@@ -109,7 +109,7 @@ class Teller:
         self._told_of.pop(sms.id, None)
         if queued:
             self._wake()
-        self._calls += calls
+        self._calls += [(call, sms.received_at) for call in calls]
         await self._call_back()
 
     async def _event(self, name: str, headers: Mapping[str, str]) -> None:
@@ -143,11 +143,14 @@ class Teller:
 
     async def _call_back(self) -> None:
         while self._calls:
-            call = self._calls[0]
-            answer = await self._act("Originate", _originate(call, self._config.incoming_context))
+            call, received_at = self._calls[0]
+            why = "Asterisk was away for too long"
+            if time.time() - received_at <= RECENT:
+                answer = await self._act("Originate", _originate(call, self._config.incoming_context))
+                why = "" if answer.ok else answer.message
             self._calls.pop(0)
-            if not answer.ok:
-                log.warning("%s is not called back: %s", call.channel, answer.message)
+            if why:
+                log.warning("%s is not called back: %s", call.channel, why)
 
 
 def _look(session: Session) -> tuple[list[Change], list[tuple[Arrived, SipRoute | None]]]:

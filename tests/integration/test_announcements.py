@@ -19,15 +19,18 @@ from ixxsms.telling import Refused, Teller
 
 
 class Asterisk:
-    """Keeps what it is told; `fail`: what comes of an action, by its name, instead of a success."""
+    """Keeps what it is told; `fail`: what comes of an action, by its name, instead of a success. `lost`: is called
+    when it goes away.
+    """
 
     def __init__(self):
-        self.told, self.fail, self.lose_after = [], {}, None
+        self.told, self.fail, self.lose_after, self.lost = [], {}, None, lambda: None
 
     async def act(self, action, headers):
         if self.lose_after is not None:
             self.lose_after -= 1
             if self.lose_after < 0:
+                self.lost()
                 raise Lost("gone")
         if action in self.fail:
             return Answer(False, self.fail[action])
@@ -297,6 +300,25 @@ def test_a_keyword_makes_asterisk_call_back_with_the_text_as_base64(world):
     with world.database.read() as session:
         assert session.scalars(select(Message.text)).all() == ["Yes"]
         assert variables["SMSID"] == str(session.scalar(select(Incoming.id)))
+
+
+@pytest.mark.parametrize(("away", "calls"), [(1800.0, 1), (3700.0, 0)])
+def test_a_call_back_waits_for_an_asterisk_that_is_away_but_no_longer_than_an_hour(
+    world, monkeypatch, caplog, away, calls
+):
+    with world.database.write() as session:
+        plan = numbering_plan.get(session)
+        hook_rules.add(
+            session, plan, "call", "sms", max_segments=10, keyword="call", call_back="PJSIP/{number}@t", every_hours=0
+        )
+    world.receive("call me")
+    world.asterisk.lose_after = 1  # after the announcement
+    now = time.time()
+    world.asterisk.lost = lambda: monkeypatch.setattr(time, "time", lambda: now + away)
+    world.tell()
+    assert len(world.asterisk.events("SMSReceived")) == 1
+    assert len(world.asterisk.events("Originate")) == calls
+    assert ("PJSIP/34600123456@t is not called back: Asterisk was away for too long" in caplog.text) == (not calls)
 
 
 def test_an_sms_older_than_an_hour_is_announced_and_no_hook_acts_on_it(world):
