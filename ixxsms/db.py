@@ -222,6 +222,8 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     if url.get_backend_name() == "mysql":
         event.listen(engine, "do_connect", _MySQLHosts(url).connect)
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", _notice_unfit)
     return engine
 
@@ -302,6 +304,15 @@ def _notice_unfit(context: ExceptionContext) -> None:
 def _code(error: BaseException | None) -> object:
     """What a driver calls the error: MySQL's number, PostgreSQL's SQLSTATE."""
     return getattr(error, "sqlstate", None) or next(iter(error.args if error else ()), None)
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """Have no statement compiled. Ours are short; but some the server takes for dear, as where `read_by_index` leaves
+    it no other way, and to compile one takes a hundred times longer than to run it.
+    """
+    with closing(connection.cursor()) as cursor:  # not as an option of the login, which a pooler may refuse
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

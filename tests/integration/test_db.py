@@ -12,6 +12,7 @@ import servers
 from sqlalchemy import select, text, update
 
 from ixxsms import numbering_plan, outbox
+from ixxsms.bulk import read_by_index
 from ixxsms.db import ATTEMPTS, Database
 from ixxsms.errors import ConfigError, Conflict, DatabaseError
 from ixxsms.models import Message
@@ -49,6 +50,21 @@ def test_a_transaction_that_another_one_was_in_the_way_of_is_done_anew(database)
     assert len(tries) >= 3
     with database.read() as session:
         assert session.scalars(select(Message.attempts)).all() == [2, 2]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_compiles_no_statement_however_dear_it_takes_it_for(database):
+    def plan(session):
+        return str(session.execute(text("EXPLAIN SELECT id FROM messages WHERE segments > 1 ORDER BY text")).all())
+
+    with database.write() as session:
+        read_by_index(session)
+        assert "cost=100000" in plan(session)
+        assert "JIT" not in plan(session)
+        session.execute(text("SET LOCAL jit = on"))
+        assert "JIT" in plan(session) or not session.scalar(text("SELECT pg_jit_available()"))
+    with database.read() as session:
+        assert session.scalar(text("SHOW jit")) == "off"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
