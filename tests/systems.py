@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class System:
             yield process
         finally:
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # a test may have stopped it
             process.wait(30)
             if process.stdout:
                 process.stdout.close()
