@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import report  # noqa: E402
+import servers  # noqa: E402
 from asterisks import Asterisk  # noqa: E402
 from dialplans import install_scripts, wait_for_port  # noqa: E402
 from panoramisk import fast_agi  # noqa: E402
@@ -300,7 +301,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.empty:
         serve_nothing(options.empty, options.peer, options.rows)
-    results = [measure(version, options.seconds, options.channels) for version in options.asterisk or ["22"]]
+    try:
+        results = [measure(version, options.seconds, options.channels) for version in options.asterisk or ["22"]]
+    except servers.Missing as missing:
+        sys.exit(str(missing))
     for result in results:
         for name, value in result.items():
             shown = value if isinstance(value, dict) else {"": value}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from servers import free_port
+from servers import Missing, free_port
 
 MODULES = """
     pbx_config res_agi res_speech res_timing_timerfd res_clioriginate bridge_simple
@@ -70,12 +70,14 @@ class Asterisk:
         manager_users: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> None:
+        root = root.resolve()
+        if not root.is_dir():
+            raise Missing(f"There is no Asterisk in {root}; run: tests/unpack-asterisk")
         self.home = Path(tempfile.mkdtemp(prefix="ast", dir="/tmp"))  # the control socket's path must be short
         self.ami_port = free_port()
         self.environ = dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._calls = 0
-        root = root.resolve()
         libraries = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu", root / "usr/lib"]
         path = ":".join(map(str, libraries))
         self._command = [
