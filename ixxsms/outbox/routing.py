@@ -18,6 +18,9 @@ from ixxsms.outbox.leases import hold
 from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.states import CampaignState, MessageState
 
+#: So many messages without a way are found in one go.
+_MOST_FOUND = 5_000
+
 
 class OnPrefix(NamedTuple):
     """The prefix that decided for a number, and its route."""
@@ -74,10 +77,21 @@ def route_of(session: Session, number: SQLColumnExpression[str]) -> SQLColumnExp
     return func.coalesce(*found, literal(0, Integer)) if found else literal(0, Integer)
 
 
+def without_way(session: Session) -> list[int]:
+    """Queued messages, some at most, whose route is gone: nobody would ever take them.
+
+    On a cluster nobody waits for a lock that was taken on another node, so a message may be queued on one while its
+    route is removed on another.
+    """
+    gone = Message.route_id.not_in(select(Route.id))
+    found = select(Message.id).where(QUEUED, Message.trunk_id.is_(None), Message.route_id != 0, gone)
+    return list(session.scalars(found.limit(_MOST_FOUND)))
+
+
 def reroute(session: Session, only: Collection[int] | None = None) -> int:
     """Routes have changed: what has not left gets its route anew. Returns how many messages go another way now.
 
-    `only`: these messages, which had left and are to be queued again.
+    `only`: these messages, which had left and are to be queued again, or have no way.
     """
     held: set[int] = set()
     if only is None:

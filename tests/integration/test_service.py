@@ -9,12 +9,14 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import delete, select
 
 from ixxsms import campaigns, config, daemons, inbox, lists, numbering_plan, outbox, routes, single, status, trunks
 from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
 from ixxsms.events import Accepted, Deferred, Heard, Refused
 from ixxsms.journal import Journal, Life
+from ixxsms.models import Route, RoutePrefix, RouteTrunk
 from ixxsms.service import Service
 from ixxsms.testing import FakeSMSC
 
@@ -186,6 +188,25 @@ def test_where_the_first_trunk_is_down_the_next_one_sends(pbx):
     pbx.drain()
     assert len(pbx.calls("second")) == 5
     assert pbx.show().states["accepted"] == 5
+
+
+def test_a_message_whose_route_was_removed_on_another_node_while_it_was_queued_gets_another_way(pbx, smsc):
+    pbx.smpp("one", smsc.port)
+    pbx.script("two", priority=2)
+    with pbx.database.write() as session:
+        routes.add(session, "old", [("two", 1)], prefixes=["34600"])
+        routes.add(session, "other", [("two", 1)], prefixes=["34601"])
+    pbx.campaign(3)
+    pbx.queue(number="600000009")
+    on_other = pbx.queue(number="601000001")
+    with pbx.database.write() as session:  # as a node does that does not see these messages yet
+        old = session.scalar(select(Route.id).where(Route.name == "old"))
+        for rows in (RoutePrefix.route_id == old, RouteTrunk.route_id == old, Route.id == old):
+            session.execute(delete(rows.left.table).where(rows))
+    pbx.drain()
+    assert sorted(pdu.destination for pdu in smsc.received) == [f"3460000000{n}" for n in (0, 1, 2, 9)]
+    assert [call.split("|")[1] for call in pbx.calls("two")] == ["34601000001"]
+    assert pbx.message(on_other).state == "accepted"
 
 
 def test_a_number_with_a_route_goes_through_the_trunks_of_the_route_only(pbx, smsc):
