@@ -237,22 +237,30 @@ def _by_id(session: Session, trunk_id: int, keys: set[str]) -> dict[str, list[_K
 def _place(receipt: Receipt, known: dict[str, list[_Known]], manner: _Manner) -> _Place | None:
     """Where a receipt belongs: first as its id is written, then in another case, then in any of the other forms.
 
-    Among equals the newest message has it: an SMSC may begin its numbers again.
+    Where several messages may be meant, the number goes before the other forms of the id. Among equals the newest
+    message has it: an SMSC may begin its numbers again.
     """
+    forms = []
     for number, key in enumerate(remote_id_keys(receipt.remote_id, manner.base)):
         found = known.get(key, [])
-        if number and manner.base is Base.AUTO and receipt.number and len(key) < _SHORT_ID:
+        if found and number and manner.base is Base.AUTO and receipt.number and len(key) < _SHORT_ID:
             meant = manner.numbers(receipt.number)
             found = [each for each in found if each.number in meant]
         if found:
-            best = max(found, key=lambda each: _likeness(each, receipt.remote_id))
-            parts = sorted(each.part for each in found if each.message_id == best.message_id and each.part)
-            return _Place(best.message_id, tuple(parts))
-    return None
+            forms.append(found)
+    if not forms:
+        return None
+    several = len({each.message_id for form in forms for each in form}) > 1
+    meant = manner.numbers(receipt.number) if several else set()
+    found = next((form for form in forms if any(each.number in meant for each in form)), forms[0])
+    best = max(found, key=lambda each: _likeness(each, receipt.remote_id, meant))
+    parts = sorted(each.part for each in found if each.message_id == best.message_id and each.part)
+    return _Place(best.message_id, tuple(parts))
 
 
-def _likeness(known: _Known, remote_id: str) -> tuple[bool, bool, int]:
-    return known.remote_id == remote_id, known.remote_id.lower() == remote_id.lower(), known.message_id
+def _likeness(known: _Known, remote_id: str, meant: set[str]) -> tuple[bool, bool, bool, int]:
+    said = known.remote_id
+    return said == remote_id, said.lower() == remote_id.lower(), known.number in meant, known.message_id
 
 
 def _by_number(

@@ -149,6 +149,23 @@ def test_a_short_id_in_the_other_base_counts_only_with_the_right_number(shop):
     assert shop.state(sixteen) == "delivered"
 
 
+@pytest.mark.parametrize(("own", "told"), [("64", "100"), ("256", "100"), ("12345678", "305419896")])
+def test_an_id_that_is_another_messages_in_the_other_base_is_the_one_of_its_number(shop, own, told):
+    first, second = shop.accepted(own), shop.accepted(told, number="600000002")
+    shop.hear(delivered(told))
+    assert (shop.state(first), shop.state(second)) == ("delivered", "accepted")
+    shop.hear(failed(told, number="34600000002"))
+    assert (shop.state(first), shop.state(second)) == ("delivered", "undelivered")
+
+
+def test_of_two_messages_with_one_id_a_receipt_is_the_ones_of_its_number(shop):
+    """Two hosts of an SMSC may count each for itself."""
+    old = shop.accepted("7")
+    new = shop.accepted("7", number="600000002")
+    shop.hear(delivered("7"), failed("7", number="34600000002"))
+    assert (shop.state(old), shop.state(new)) == ("delivered", "undelivered")
+
+
 def test_where_the_base_is_said_no_other_one_is_tried(shop):
     shop.manner(receipt_id_base="same")
     message_id = shop.accepted("39f99dd5")
