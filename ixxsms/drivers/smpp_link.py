@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ixxsms.events import Event, Submission
+from ixxsms.events import Event, Received, Submission
 from ixxsms.smpp.session import Session, State
 
 CONNECT_SECONDS = 10.0  #: for each address of the SMSC, and for the TLS handshake
 PIECE = 25  #: messages that are made before what there is gets written
 READ_OCTETS = 64 * 1024
+LAST_READS = 100  #: the most that are made of a link that broke
 #: While so much waits to be written nothing is read: a peer that asks and never listens must not fill our memory.
 UNWRITTEN_OCTETS = 1024 * 1024
 NEVER = float("inf")
@@ -223,6 +224,22 @@ class SmppLink:
         else:
             self.lose("The SMSC closed the link.", now)
 
+    def _read_rest(self, now: float) -> None:
+        """What the SMSC had said before the link broke: what it answered must not be in doubt.
+
+        An SMS from outside is left, since it comes again: it can no longer be acknowledged.
+        """
+        assert self._socket is not None
+        try:
+            for _ in range(LAST_READS):
+                data = self._socket.recv(READ_OCTETS)
+                if not data:
+                    break
+                heard = self.session.receive(data, now)
+                self._heard += [event for event in heard if not isinstance(event, Received)]
+        except OSError:
+            pass
+
     def _write(self, now: float) -> None:
         out = self.session.out
         if not out and self._watched == selectors.EVENT_READ:
@@ -236,6 +253,7 @@ class SmppLink:
             except self._blocked:
                 self._begun = size if self.place.tls else 0
             except OSError as error:
+                self._read_rest(now)
                 self.lose(f"The link to the SMSC broke: {_words_of(error)}.", now)
                 return
         read = selectors.EVENT_READ if len(out) < UNWRITTEN_OCTETS else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ixxsms.drivers.smpp_link import READ_OCTETS, UNWRITTEN_OCTETS
 from ixxsms.events import Accepted, Deferred, InDoubt, Noted, Receipt, Received, Refused, Stopped, Warned
 from ixxsms.smpp import pdu
 from ixxsms.smpp.receipt import remote_id_keys
+from ixxsms.smpp.smsc_pdus import deliver_sm
 from ixxsms.testing import FakeSMSC, Submitted
 
 
@@ -224,6 +226,28 @@ def test_what_was_answered_while_the_caller_was_away_is_not_in_doubt(
             time.sleep(0.5)  # the database is slow: both answers are overdue, and one of them lies in the socket
             events = until(opened, lambda events: len(events) == 2)
             assert events == [Accepted(1, ("77",)), InDoubt(2, "The SMSC did not answer within 0.3 seconds.")]
+
+
+def test_what_was_answered_before_a_link_broke_under_the_next_message_is_not_in_doubt(driver: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = driver(server.getsockname()[1], up=False)
+        opened.poll(0.0)
+        peer, _ = server.accept()
+        with peer:
+            opened.poll(0.1)
+            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
+            until(opened, lambda _: opened.link is Link.UP)
+            peer.recv(4096)
+            opened.submit([message(1), message(2)])
+            opened.poll(0.0)
+            (first, _) = pdu.Frames().feed(peer.recv(4096))
+            sms = deliver_sm(7, b"\1\x0134600000009\0", b"\0\x012345\0", 0, 0, b"hola")
+            peer.sendall(sms + pdu.answer(pdu.SUBMIT_SM, 0, first[2], b"77"))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that it is reset
+        opened.submit([message(3)])
+        events = until(opened, lambda events: len(events) == 3)
+        why = "The link to the SMSC broke: Connection reset by peer."
+        assert events == [Accepted(1, ("77",)), InDoubt(2, why), Deferred(3, why, elsewhere=True, counted=False)]
 
 
 def test_throttling_slows_down_and_loses_nothing(driver: Make, monkeypatch: pytest.MonkeyPatch) -> None:
