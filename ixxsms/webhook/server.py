@@ -137,6 +137,7 @@ async def _hear(connection: h11.Connection, reader: asyncio.StreamReader, writer
     request: h11.Request | None = None
     body = bytearray()
     while True:
+        await asyncio.sleep(0)  # what is there already is read without a wait: others on the loop must have their turn
         event = connection.next_event()
         if event is h11.NEED_DATA:
             if connection.they_are_waiting_for_100_continue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -184,6 +185,41 @@ def test_one_that_drips_is_closed_too(serve):
         finally:
             over.set()
             thread.join(10)
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, new_loop], ids=["asyncio", "uvloop"])
+def test_one_that_says_much_at_once_leaves_the_loop_to_others_in_between(make_loop):
+    """The calls of Asterisk are served by the same loop."""
+    turns, told = 0, []
+
+    async def answer(asked):
+        told.append(turns)
+        return Answer(200)
+
+    async def take_turns():
+        nonlocal turns
+        while len(told) < 502:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run():
+        ours = Server(answer)
+        listener = await ours.listen("127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        head = b"POST / HTTP/1.1\r\nHost: me\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(GET + head + b"1\r\na\r\n" * 1000 + b"0\r\n\r\n" + GET * 500)
+        try:
+            async with asyncio.timeout(20):
+                await take_turns()
+        finally:
+            writer.close()
+            listener.close()
+            await ours.close()
+
+    with contextlib.closing(make_loop()) as loop:
+        loop.run_until_complete(run())
+    assert told[1] - told[0] >= 1000
+    assert told[-1] - told[1] >= 500
 
 
 def test_many_who_say_nothing_keep_nobody_out(serve, monkeypatch):
