@@ -151,6 +151,8 @@ def keep(session: Session, found: Found, *, now: float) -> HarvestReport:
     lists.add_many(session, chosen.id, batches, "cdr", now)
     if found.mark:
         session.merge(HarvestMark(list_id=chosen.id, source=found.digest, mark=found.mark, harvested_at=now))
+    elif gone := session.get(HarvestMark, (chosen.id, found.digest)):
+        session.delete(gone)
     return found.report
 
 

@@ -316,6 +316,23 @@ def test_an_empty_table_gives_an_empty_list(own, any_cdr):
     assert take(own, any_cdr).new == 1
 
 
+@pytest.mark.parametrize("filters", [Filters(), Filters(missed=True)], ids=["all", "missed"])
+def test_a_table_that_was_seen_empty_is_read_from_its_beginning_however_much_came_since(own, any_cdr, filters):
+    def write(numbers):
+        for number in numbers:
+            any_cdr.write(str(number), lastapp="Dial", disposition="NO ANSWER", uniqueid=f"{number}.1")
+
+    write(range(600000001, 600000004))
+    assert take(own, any_cdr, filters).new == 3
+    with any_cdr.engine.begin() as connection:
+        connection.execute(text("DELETE FROM cdr" if any_cdr.engine.name == "sqlite" else "TRUNCATE cdr"))
+        if any_cdr.engine.name == "postgresql":
+            connection.execute(text("TRUNCATE cdr RESTART IDENTITY"))
+    assert take(own, any_cdr, filters).read == 0
+    write(range(600000011, 600000016))
+    assert take(own, any_cdr, filters).new == 5
+
+
 def test_every_database_of_our_own_keeps_members_and_marks(database, make_cdr):
     cdr = make_cdr("sqlite")
     cdr.write_what_asterisk_writes()

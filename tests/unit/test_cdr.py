@@ -171,6 +171,16 @@ def test_a_master_csv_that_was_emptied_is_read_from_its_beginning(master):
     assert read(master, mark=mark) == {"600000003": 1}
 
 
+@pytest.mark.parametrize("filters", [Filters(), Filters(missed=True)], ids=["all", "missed"])
+def test_a_master_csv_that_was_seen_empty_is_read_from_its_beginning_however_much_came_since(master, filters):
+    before = read(master, filters).mark
+    master.write_text("")
+    seen = read(master, filters, mark=before).mark
+    assert seen  # else the harvest would keep the one from before
+    master.write_text("".join(line(f"60000{n:04d}", disposition="BUSY", uniqueid=f"{n}.1") for n in range(50)))
+    assert len(read(master, filters, mark=seen)) == 50
+
+
 def test_calls_are_counted_by_their_uniqueid_in_master_csv(master):
     master.write_text(line() * 3 + line(uniqueid="1795170000.9") + line(src="7", uniqueid="pbx-1795170000.10") * 2)
     assert read(master, calls=True) == {"600123456": 2, "7": 1}

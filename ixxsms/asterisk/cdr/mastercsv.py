@@ -82,6 +82,7 @@ class MasterCsv:
             kind = f"byte:{status.st_ino}"  # once rotated it is another file
             at = begin(mark, kind, status.st_size)
             file.seek(at)
+            yield [], f"{kind}:{at}"
             half = False
             while not half and (lines := file.readlines(_PIECE)):
                 half = not lines[-1].endswith(b"\n")

@@ -88,7 +88,8 @@ class Batch:
 
     `rows`: how many; of missed calls, how many calls. `numbers`: what stands in them as a number, for Counter.update:
     once for each row, or call if those were asked for, or already counted. `skipped`: values that Skip left out.
-    `mark`: where a later reading goes on, "" if it must begin again; that of the last batch counts.
+    `mark`: where a later reading goes on, "" if it must begin again; that of the last batch counts. The first may be
+    without rows: where there are none the mark from before does not hold for what will be written.
     """
 
     rows: int

@@ -63,6 +63,7 @@ class SqliteTable:
             table, last = self._file.ask(self._look)
             piece = _MissedPiece(table, filters) if filters.missed else _Piece(table, filters, skip, calls)
             at = begin(start.mark, "rowid", last)
+            yield Batch(0, [], 0, f"rowid:{at}")
             while at < last:
                 rows, passed, found, at = self._file.ask(partial(piece.ask, at, last))
                 yield piece.batch(rows, passed, found, f"rowid:{at}")
