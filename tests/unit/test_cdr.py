@@ -165,6 +165,25 @@ def test_a_rotated_master_csv_is_read_from_its_beginning(master):
     assert read(master, mark=mark) == {"600000002": 50}
 
 
+@pytest.mark.parametrize("name", ["Master.csv.1", "Master.csv-20261122", "Master-20261122.csv"])
+@pytest.mark.parametrize("missed", [False, True])
+def test_what_was_written_before_master_csv_was_rotated_is_read_too(master, name, missed):
+    filters = Filters(missed=missed)
+    mark = read(master, filters).mark
+    with master.open("a") as file:
+        file.write(line(src="600000001", disposition="BUSY", uniqueid="1.1"))
+    (master.parent / "other.csv").write_text(line(src="600000009"))
+    master.rename(master.with_name(name))
+    master.with_name("Master.csv.2.gz").write_bytes(b"\x1f\x8b\r\n")
+    master.write_text(line(src="600000002", disposition="BUSY", uniqueid="2.1"))
+    found = read(master, filters, mark=mark)
+    assert found == {"600000001": 1, "600000002": 1}
+    assert read(master, filters, mark=found.mark) == {}
+    with master.open("a") as file:
+        file.write(line(src="600000003", disposition="BUSY", uniqueid="3.1"))
+    assert read(master, filters, mark=found.mark) == {"600000003": 1}
+
+
 def test_a_master_csv_that_was_emptied_is_read_from_its_beginning(master):
     mark = read(master).mark
     master.write_text(line(src="600000003"))

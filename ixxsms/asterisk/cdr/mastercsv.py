@@ -6,6 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ixxsms.asterisk.cdr.missed import APPLICATIONS, Leg, MissedCalls
@@ -34,6 +35,7 @@ _UNIQUEID = len(_COLUMNS)
 _LIKE_A_UNIQUEID = re.compile(r"(.+-)?\d+\.\d+")
 _NEW_COLUMNS = 3  # peeraccount, linkedid and sequence, at the end with newcdrcolumns=yes
 _PIECE = 1 << 20  # bytes
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 class MasterCsv:
@@ -77,19 +79,38 @@ class MasterCsv:
 
     def _lines(self, mark: str) -> Iterator[tuple[list[str], str]]:
         """Complete lines after the mark, some at a time, with the mark behind them."""
-        with self._path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            kind = f"byte:{status.st_ino}"  # once rotated it is another file
-            at = begin(mark, kind, status.st_size)
-            file.seek(at)
-            yield [], f"{kind}:{at}"
-            half = False
-            while not half and (lines := file.readlines(_PIECE)):
-                half = not lines[-1].endswith(b"\n")
-                if half:  # Asterisk is writing it: the next reading begins with it
-                    lines.pop()
-                at += sum(map(len, lines))
-                yield [line.decode("utf-8", "replace") for line in lines], f"{kind}:{at}"
+        for path in (*self._rotated(mark), self._path):
+            yield from _lines_of(path, mark)
+
+    def _rotated(self, mark: str) -> list[Path]:
+        """The file that the mark is of, where it has another name by now: its end may not have been read."""
+        found: list[Path] = []
+        with suppress(PermissionError), os.scandir(self._path.parent) as files:
+            found = [
+                Path(file)
+                for file in files
+                if mark.startswith(f"byte:{file.inode()}:")
+                and file.name != self._path.name
+                and file.name.startswith(self._path.stem)
+                and not file.name.endswith(_COMPRESSED)  # it has the inode of one that is gone
+            ]
+        return found
+
+
+def _lines_of(path: Path, mark: str) -> Iterator[tuple[list[str], str]]:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        kind = f"byte:{status.st_ino}"  # once rotated it is another file
+        at = begin(mark, kind, status.st_size)
+        file.seek(at)
+        yield [], f"{kind}:{at}"
+        half = False
+        while not half and (lines := file.readlines(_PIECE)):
+            half = not lines[-1].endswith(b"\n")
+            if half:  # Asterisk is writing it: the next reading begins with it
+                lines.pop()
+            at += sum(map(len, lines))
+            yield [line.decode("utf-8", "replace") for line in lines], f"{kind}:{at}"
 
 
 def _takes(filters: Filters) -> Callable[[list[str]], bool]:
