@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +213,19 @@ def test_a_full_segment_of_packed_septets_never_is_over_140_octets(case: tuple[i
 @given(st.binary(max_size=200), st.integers(0, 6))
 def test_unpacking_never_raises(data: bytes, fill: int) -> None:
     assert len(septets.unpack(data, fill)) == max(0, 8 * len(data) - fill) // 7
+
+
+def test_a_long_pdu_takes_as_long_as_its_pieces():
+    """It may come from somebody who means harm, and again and again."""
+
+    def seconds(pieces):
+        begun = time.process_time()
+        for piece in pieces:
+            unpack(piece)
+        return time.process_time() - begun
+
+    data = bytes(range(252)) * 250
+    pieces = [data[at : at + 252] for at in range(0, len(data), 252)]
+    assert unpack(data) == b"".join(map(unpack, pieces))
+    whole, in_pieces = (min(seconds(of) for _ in range(3)) for of in ([data], pieces))
+    assert whole < 10 * in_pieces  # where each septet costs more in a longer text it is some hundred times as long
