@@ -36,7 +36,7 @@ HOUSEKEEPING = 1.0
 MATCH = 0.3
 
 #: Seconds between two looks for messages whose route is gone: it reads through all that is queued.
-WAYS = 60.0
+GONE_ROUTES = 60.0
 
 #: A receipt without a message is looked at again for so many seconds.
 MATCH_AGAIN = 60.0
@@ -59,7 +59,7 @@ class Service:
         self._senders: dict[int, tuple[Sender, threading.Thread]] = {}
         self._stopping = False
         self._beat = self._kept = self._matched = 0.0
-        self._ways_at = 0.0
+        self._gone_routes_at = 0.0
         self._call_records = CallRecordWriter(database, config, lambda: self._identity.daemon_id)
         self._tallier = Tallier(database)
         #: Called with the ids of messages that an SMSC has just taken, from the senders' threads.
@@ -222,12 +222,12 @@ class Service:
         for daemon_id, (life, count) in self._database.transact(self._keep_house).items():
             log.warning("daemon %d ended without a word; %d messages are in doubt", daemon_id, count)
             journal.forget(self._journals, life)
-        if time.monotonic() >= self._ways_at:
-            self._ways_at = time.monotonic() + WAYS
+        if time.monotonic() >= self._gone_routes_at:
+            self._gone_routes_at = time.monotonic() + GONE_ROUTES
             with self._database.read() as session:
-                lost = outbox.without_way(session)
-            if lost:
-                self._database.transact(lambda session: outbox.reroute(session, lost))
+                left = outbox.with_gone_route(session)
+            if left:
+                self._database.transact(lambda session: outbox.reroute(session, left))
         self._tallier.turn()
 
     def _keep_house(self, session: Session) -> dict[int, tuple[Life | None, int]]:

@@ -28,7 +28,7 @@ from ixxsms.outbox.outcomes import (
     unclaim,
 )
 from ixxsms.outbox.queue import NOW, Draft, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
-from ixxsms.outbox.routing import find_route, reroute, route_of, without_way
+from ixxsms.outbox.routing import find_route, reroute, route_of, with_gone_route
 from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
 from ixxsms.outbox.turns import SLOTS, NextTrunks, Turn, slot
@@ -100,5 +100,5 @@ __all__ = [
     "slot",
     "tell_why",
     "unclaim",
-    "without_way",
+    "with_gone_route",
 ]

@@ -18,7 +18,7 @@ from ixxsms.outbox.leases import hold
 from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.states import CampaignState, MessageState
 
-#: So many messages without a way are found in one go.
+#: So many messages whose route is gone are found in one go.
 _MOST_FOUND = 5_000
 
 
@@ -77,7 +77,7 @@ def route_of(session: Session, number: SQLColumnExpression[str]) -> SQLColumnExp
     return func.coalesce(*found, literal(0, Integer)) if found else literal(0, Integer)
 
 
-def without_way(session: Session) -> list[int]:
+def with_gone_route(session: Session) -> list[int]:
     """Queued messages, some at most, whose route is gone: nobody would ever take them.
 
     On a cluster nobody waits for a lock that was taken on another node, so a message may be queued on one while its
@@ -91,7 +91,7 @@ def without_way(session: Session) -> list[int]:
 def reroute(session: Session, only: Collection[int] | None = None) -> int:
     """Routes have changed: what has not left gets its route anew. Returns how many messages go another way now.
 
-    `only`: these messages, which had left and are to be queued again, or have no way.
+    `only`: these messages, which had left and are to be queued again, or whose route is gone.
     """
     held: set[int] = set()
     if only is None:

@@ -201,8 +201,9 @@ def test_a_message_whose_route_was_removed_on_another_node_while_it_was_queued_g
     on_other = pbx.queue(number="601000001")
     with pbx.database.write() as session:  # as a node does that does not see these messages yet
         old = session.scalar(select(Route.id).where(Route.name == "old"))
-        for rows in (RoutePrefix.route_id == old, RouteTrunk.route_id == old, Route.id == old):
-            session.execute(delete(rows.left.table).where(rows))
+        session.execute(delete(RoutePrefix).where(RoutePrefix.route_id == old))
+        session.execute(delete(RouteTrunk).where(RouteTrunk.route_id == old))
+        session.execute(delete(Route).where(Route.id == old))
     pbx.drain()
     assert sorted(pdu.destination for pdu in smsc.received) == [f"3460000000{n}" for n in (0, 1, 2, 9)]
     assert [call.split("|")[1] for call in pbx.calls("two")] == ["34601000001"]

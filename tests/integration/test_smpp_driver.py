@@ -7,12 +7,14 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import handset
 import pytest
 from smpp_trunks import Make, drivers, message, send, session_of, until
 
 from ixxsms.drivers.base import Link
+from ixxsms.drivers.smpp import SmppDriver
 from ixxsms.drivers.smpp_link import READ_OCTETS, UNWRITTEN_OCTETS
 from ixxsms.events import Accepted, Deferred, InDoubt, Noted, Receipt, Received, Refused, Stopped, Warned
 from ixxsms.smpp import pdu
@@ -206,44 +208,41 @@ def test_a_server_that_speaks_another_protocol_is_left(driver: Make) -> None:
         assert "no SMPP" in opened.why
 
 
+@contextmanager
+def two_on_their_way(driver: Make, **options: object) -> Iterator[tuple[SmppDriver, socket.socket, int]]:
+    """A driver, the SMSC that has two messages of it, and the sequence number of the first."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        opened = driver(server.getsockname()[1], up=False, **options)
+        opened.poll(0.0)
+        peer, _ = server.accept()
+        with peer:
+            opened.poll(0.1)
+            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
+            until(opened, lambda _: opened.link is Link.UP)
+            peer.recv(4096)
+            opened.submit([message(1), message(2)])
+            opened.poll(0.0)
+            (first, _) = pdu.Frames().feed(peer.recv(4096))
+            yield opened, peer, first[2]
+
+
 def test_what_was_answered_while_the_caller_was_away_is_not_in_doubt(
     driver: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ixxsms.drivers.smpp.STALL_SECONDS", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        opened = driver(server.getsockname()[1], up=False, response_timeout=0.3)
-        opened.poll(0.0)
-        peer, _ = server.accept()
-        with peer:
-            opened.poll(0.1)
-            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
-            until(opened, lambda _: opened.link is Link.UP)
-            peer.recv(4096)
-            opened.submit([message(1), message(2)])
-            opened.poll(0.0)
-            (first, _) = pdu.Frames().feed(peer.recv(4096))
-            peer.sendall(pdu.answer(pdu.SUBMIT_SM, 0, first[2], b"77"))
-            time.sleep(0.5)  # the database is slow: both answers are overdue, and one of them lies in the socket
-            events = until(opened, lambda events: len(events) == 2)
-            assert events == [Accepted(1, ("77",)), InDoubt(2, "The SMSC did not answer within 0.3 seconds.")]
+    with two_on_their_way(driver, response_timeout=0.3) as (opened, peer, first):
+        peer.sendall(pdu.answer(pdu.SUBMIT_SM, 0, first, b"77"))
+        time.sleep(0.5)  # the database is slow: both answers are overdue, and one of them lies in the socket
+        events = until(opened, lambda events: len(events) == 2)
+        assert events == [Accepted(1, ("77",)), InDoubt(2, "The SMSC did not answer within 0.3 seconds.")]
 
 
 def test_what_was_answered_before_a_link_broke_under_the_next_message_is_not_in_doubt(driver: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        opened = driver(server.getsockname()[1], up=False)
-        opened.poll(0.0)
-        peer, _ = server.accept()
-        with peer:
-            opened.poll(0.1)
-            peer.sendall(pdu.answer(pdu.BINDS["trx"], 0, 1, b""))
-            until(opened, lambda _: opened.link is Link.UP)
-            peer.recv(4096)
-            opened.submit([message(1), message(2)])
-            opened.poll(0.0)
-            (first, _) = pdu.Frames().feed(peer.recv(4096))
-            sms = deliver_sm(7, b"\1\x0134600000009\0", b"\0\x012345\0", 0, 0, b"hola")
-            peer.sendall(sms + pdu.answer(pdu.SUBMIT_SM, 0, first[2], b"77"))
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that it is reset
+    with two_on_their_way(driver) as (opened, peer, first):
+        sms = deliver_sm(7, b"\1\x0134600000009\0", b"\0\x012345\0", 0, 0, b"hola")
+        peer.sendall(sms + pdu.answer(pdu.SUBMIT_SM, 0, first, b"77"))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that it is reset
+        peer.close()
         opened.submit([message(3)])
         events = until(opened, lambda events: len(events) == 3)
         why = "The link to the SMSC broke: Connection reset by peer."
