@@ -78,7 +78,8 @@ class _Switchboard:
         #: Our link is up, and the row of this daemon says so.
         self._listens = False
         self._up_since = 0.0
-        self._refusal = ""
+        #: Why Asterisk lets us tell nothing, and since when.
+        self._refusal, self._refused_at = "", 0.0
         self._events: asyncio.Queue[Happening | Asked] = asyncio.Queue(MOST_EVENTS)
         self._abandoned = Abandoned()
         self._ami = Ami(
@@ -118,6 +119,7 @@ class _Switchboard:
 
     def _link_changed(self) -> None:
         self._listens = False
+        self._refusal = ""  # an Asterisk that shuts down refuses everything; the one that comes up does not
         self._changed.set()
 
     async def _report(self) -> None:
@@ -202,15 +204,17 @@ class _Switchboard:
                 pass  # the link says why
             except Refused as error:
                 self._refused(str(error))
-                await asyncio.sleep(AGAIN)
 
     def _may_tell(self) -> bool:
-        return self._listens and time.monotonic() - self._up_since >= SETTLE
+        now = time.monotonic()
+        refused = self._refusal and now - self._refused_at < AGAIN
+        return self._listens and not refused and now - self._up_since >= SETTLE
 
     def _is_chief(self, session: Session) -> bool:
         return is_chief(session, self._daemon_id(), time.time(), self._config.heartbeat_seconds)
 
     def _refused(self, why: str) -> None:
+        self._refused_at = time.monotonic()
         if why != self._refusal:
             self._refusal = why
             self._changed.set()

@@ -13,9 +13,14 @@ import pytest
 from asterisks import wait_until
 from hooked import Hooked, b64, text_of
 
+from ixxsms import manager
 from ixxsms.asterisk import ami
 
-DIALPLAN = "[default]\nexten => 900,1,UserEvent(MissedCall,Number: ${CALLERID(num)},Did: 900,Status: NOANSWER)\n"
+DIALPLAN = """[default]
+exten => 900,1,UserEvent(MissedCall,Number: ${CALLERID(num)},Did: 900,Status: NOANSWER)
+exten => 901,1,Answer()
+same => n,Wait(60)
+"""
 
 
 @pytest.fixture
@@ -96,6 +101,23 @@ def test_an_asterisk_that_is_not_there_yet_is_waited_for(pbx):
         pbx.smsc.deliver("34600123456", "34900100100", "before it was there")
         pbx.asterisk.start()
         assert text_of(pbx.listener.wait("SMSReceived", 30)) == "before it was there"
+
+
+def test_an_asterisk_that_waits_to_shut_down_refuses_and_the_next_one_is_told_at_once(pbx, monkeypatch):
+    monkeypatch.setattr(manager, "AGAIN", 3600.0)
+    with pbx.serving():
+        pbx.wait_up()
+        pbx.asterisk.call("901")
+        wait_until(lambda: "1 active call" in pbx.asterisk.rx("core show channels"))
+        stopping = threading.Thread(target=pbx.asterisk.rx, args=["core stop gracefully"])
+        stopping.start()  # its console waits as well
+        pbx.smsc.deliver("34600123456", "34900100100", "while it waited for the call to end")
+        wait_until(lambda: "shutting down" in pbx.link()[1], 10, lambda: str(pbx.links()))
+        pbx.asterisk.kill()
+        stopping.join()
+        pbx.asterisk.start()
+        assert text_of(pbx.listener.wait("SMSReceived", 20)) == "while it waited for the call to end"
+        wait_until(lambda: pbx.link() == ("up", ""), 10, lambda: str(pbx.links()))
 
 
 def test_when_a_daemon_goes_the_next_one_acts_and_nothing_happens_twice(pbx, monkeypatch):
