@@ -48,7 +48,9 @@ class Driver(Protocol):
         """How many segments it can take now; 0 unless the link is up."""
 
     def submit(self, batch: Sequence[Submission]) -> None:
-        """Take these messages. Exactly one Outcome comes for each, from a later `poll` or from `close`."""
+        """Take these messages. Exactly one Outcome comes for each, from a later `poll` or from `close`; after an
+        InDoubt there may be one more that settles it.
+        """
 
     def poll(self, timeout: float) -> list[Event]:
         """Do what there is to do on the link, waiting at most `timeout` seconds for something to happen."""

@@ -47,12 +47,15 @@ _Outcome = TypeVar("_Outcome", Deferred, InDoubt)
 
 @cache
 def _may_be_accepted(trunk_id: int, daemon_id: int) -> str:
-    """For an answer that this daemon has heard from this trunk: not where another one has the message by now."""
-    elsewhere = one_of("messages.state", words(sources(MessageState.ACCEPTED) - SUBMITTED))
-    mine = f"messages.via_trunk_id = {trunk_id:d} AND messages.daemon_id = {daemon_id:d}"
+    """For an answer that this daemon has heard from this trunk: not where another one has the message by now, nor where
+    it is in doubt on another trunk, whose receipts it waits for.
+    """
+    here = f"messages.via_trunk_id = {trunk_id:d}"
+    settled = one_of("messages.state", words(sources(MessageState.ACCEPTED) - SUBMITTED))
     nobodys = "messages.daemon_id NOT IN (SELECT daemons.id FROM daemons)"  # and to be settled as an orphan
+    mine = f"{here} AND messages.daemon_id = {daemon_id:d}"
     submitted = f"messages.state = '{MessageState.SUBMITTED}' AND ({mine} OR {nobodys})"
-    return f"{elsewhere} OR ({IS_FRESH}) OR ({submitted})"
+    return f"({settled} AND {here}) OR ({IS_FRESH}) OR ({submitted})"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from ixxsms.smpp.window import Window
 
 RETRY_AFTER = 30.0  #: seconds before a trunk tries again what it could not take
 
+MOST_LATE = 10_000  #: so many overdue answers are waited for at most, the last ones, while the link lives
+
 #: answers to a time field that the SMSC does not like
 _TIMES_REFUSED = {consts.SMPP_ESME_RINVSCHED, consts.SMPP_ESME_RINVEXPIRY}
 _NONE: frozenset[int] = frozenset()
@@ -31,12 +33,13 @@ _NONE: frozenset[int] = frozenset()
 class _Message:
     """A message that owes its outcome and has something to remember until then.
 
-    `open`: segments whose answer is still to come, written or not. `timed`: it was made with a validity period.
+    `open`: segments whose answer is still to come, written or not. `overdue`: those given up. `timed`: it was
+    made with a validity period.
     """
 
     __slots__ = (
-        "begun", "bodies", "cleared", "doubt", "failed", "failure", "ids", "message_id", "open", "order", "submission",
-        "taken", "timed",
+        "begun", "bodies", "cleared", "doubt", "failed", "failure", "ids", "message_id", "open", "order", "overdue",
+        "submission", "taken", "timed",
     )  # fmt: skip
 
     def __init__(self, submission: Submission, order: int, bodies: list[bytes], timed: bool = False) -> None:
@@ -47,12 +50,16 @@ class _Message:
         self.timed = timed
         self.open = len(bodies)
         self.ids = [""] * self.open
-        self.taken = 0
+        self.taken = self.overdue = 0
         self.cleared: frozenset[int] = _NONE  # segments that went again without their validity period
         self.begun = False
         self.failure: Status | None = None
         self.failed = 0  # which segment it was, from 0
         self.doubt = ""
+
+    def is_known(self) -> bool:
+        """Whether there is nothing to doubt: all of it was taken, or it was refused with no answer owed."""
+        return not self.overdue and (self.taken == len(self.bodies) or self.failure is not None)
 
 
 #: as in coding.Template
@@ -71,7 +78,11 @@ def _message_of(piece: _Piece) -> _Message:
 
 
 class Outgoing:
-    """`window` segments at most are unanswered; each is in doubt `response_timeout` seconds after it was written."""
+    """`window` segments at most are unanswered; each is in doubt `response_timeout` seconds after it was written.
+
+    An SMSC that is only slow answers after that, and its answer still settles the message: the one case of a second
+    outcome, for an InDoubt.
+    """
 
     def __init__(
         self,
@@ -98,6 +109,7 @@ class Outgoing:
         self._flights: Window[_Flight] = Window()
         self._pending: deque[_Piece] = deque()
         self._again: list[_Piece] = []
+        self._late: dict[int, tuple[int, _Message]] = {}  # which segment of which, by sequence number
         self._throttle = throttle or Throttle()
         self._sequence = 0
         self._order = 0
@@ -205,6 +217,7 @@ class Outgoing:
         """A submit_sm_resp or a generic_nack came."""
         flight = self._flights.complete(sequence)
         if flight is None:
+            self._answered_late(sequence, status, body)
             return
         _, since, _, piece = flight
         _, index, message, _ = piece
@@ -226,6 +239,28 @@ class Outgoing:
         message.open -= 1
         if not message.open:
             self._settle(message)
+
+    def _answered_late(self, sequence: int, status: int, body: bytes) -> None:
+        """The answer to what is in doubt for the want of it. Of a refusal only a final one tells anything new: whether
+        the message is to be tried again is no longer decided here.
+        """
+        index, message = self._late.pop(sequence, (0, None))
+        if message is None:
+            return
+        message.overdue -= 1
+        if status == 0:
+            message.ids[index] = pdu.parse_id(body)
+            message.taken += 1
+        elif message.failure is None:
+            message.failure, message.failed = look_up(status, self._errors), index
+        if message.open or not message.is_known():
+            return
+        if message.failure is None:
+            self.events.append(Accepted(message.message_id, tuple(message.ids)))
+            return
+        refusal = self._refusal(message, message.failure)
+        final = isinstance(refusal, Refused)
+        self.events.append(refusal if final else Noted(refusal.code, refusal.reason))
 
     def _failed(self, message: _Message, index: int, status: Status, since: float, now: float) -> bool:
         """Note a refusal. False if the segment goes again, so that its answer is still to come."""
@@ -285,13 +320,17 @@ class Outgoing:
 
     def expire(self, now: float) -> None:
         """What is unanswered for too long is in doubt, and then one segment at a time goes until an answer comes."""
-        for _, _, _, piece in self._flights.expire(now):
+        for sequence, (_, _, _, piece) in self._flights.expire(now).items():
             self._limit, message = 1, _message_of(piece)
+            self._late[sequence] = piece[1], message
+            message.overdue += 1
             message.doubt = f"The SMSC did not answer within {self._timeout:g} seconds."
             self._drop_rest(message)
             message.open -= 1
             if not message.open:
                 self._settle(message)
+        while len(self._late) > MOST_LATE:
+            del self._late[next(iter(self._late))]
 
     def drop_unbegun(self, reason: str) -> None:
         """The trunk takes no more: hand back what has not begun. The rest of a long message may still follow."""
@@ -312,10 +351,12 @@ class Outgoing:
         for _, _, end, piece in self._flights.drain():
             message = messages[piece[0]] = _message_of(piece)
             if end <= written:
+                message.overdue += 1
                 message.doubt = message.doubt or reason
         messages.update((piece[0], _message_of(piece)) for piece in (*self._again, *self._pending))
         self._pending.clear()
         self._again.clear()
+        self._late.clear()
         for message in sorted(messages.values(), key=lambda message: message.order):
             if message.taken and not message.failure:
                 message.doubt = message.doubt or reason
@@ -324,7 +365,7 @@ class Outgoing:
 
     def _settle(self, message: _Message, lost: str = "") -> None:
         failure, count = message.failure, len(message.bodies)
-        if message.doubt:
+        if message.doubt and not message.is_known():
             ids = tuple(message.ids) if count > 1 else ()
             if failure is not None:
                 self._note(failure)

@@ -36,14 +36,14 @@ class Window(Generic[T]):
             return request[0]
         return float("inf")
 
-    def expire(self, now: float) -> list[T]:
-        """Take out what is overdue, oldest first."""
-        overdue = []
+    def expire(self, now: float) -> dict[int, T]:
+        """Take out what is overdue, oldest first, by its sequence number."""
+        overdue = {}
         while self._requests:
             sequence = next(iter(self._requests))
             if self._requests[sequence][0] > now:
                 break
-            overdue.append(self._requests.pop(sequence))
+            overdue[sequence] = self._requests.pop(sequence)
         return overdue
 
     def drain(self) -> list[T]:

@@ -183,6 +183,40 @@ def test_an_outcome_recorded_twice_changes_nothing(database, queue, trunk_ids):
     assert state(database, message_id) == "accepted"
 
 
+def test_a_late_answer_settles_a_doubt_with_all_its_ids(database, queue, trunk_ids):
+    message_id = queue("x" * 400)
+    claim(database, trunk_ids[0])
+    record(database, trunk_ids[0], InDoubt(message_id, "no answer", ("", "b", "")), daemon_id=1)
+    with database.write() as session:
+        receipts.store(session, trunk_ids[0], [Receipt("b", True, "DELIVRD")], NOW)
+    record(database, trunk_ids[0], Accepted(message_id, ("a", "b", "c")), daemon_id=1)
+    assert state(database, message_id) == "accepted"
+    with database.write() as session:
+        receipts.store(session, trunk_ids[0], [Receipt("a", True, "DELIVRD"), Receipt("c", True, "DELIVRD")], NOW)
+    assert state(database, message_id) == "delivered"
+
+
+def test_a_late_refusal_settles_a_doubt(database, queue, trunk_ids):
+    message_id = queue()
+    claim(database, trunk_ids[0])
+    record(database, trunk_ids[0], InDoubt(message_id, "no answer"), daemon_id=1)
+    record(database, trunk_ids[0], Refused(message_id, "no such number", "0x0B"), daemon_id=1)
+    assert state(database, message_id) == "refused"
+
+
+def test_a_late_answer_of_one_trunk_settles_no_doubt_of_another(database, queue, trunk_ids):
+    first, second = trunk_ids
+    message_id = queue()
+    for trunk_id, daemon_id in ((first, 1), (second, 2)):
+        assert claim(database, trunk_id, daemon_id=daemon_id)
+        resend = trunk_id == first
+        record(database, trunk_id, InDoubt(message_id, "no answer"), daemon_id=daemon_id, resend_in_doubt=resend)
+    record(database, first, Accepted(message_id, ("1",)), daemon_id=1)
+    assert state(database, message_id) == "in_doubt"
+    record(database, second, Accepted(message_id, ("2",)), daemon_id=2)
+    assert state(database, message_id) == "accepted"
+
+
 def test_what_a_trunk_passes_on_is_the_next_ones(database, queue, trunk_ids):
     first, second = trunk_ids
     message_id = queue()

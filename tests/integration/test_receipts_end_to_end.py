@@ -131,6 +131,24 @@ def test_a_message_whose_answer_never_came_is_settled_by_its_receipt(add, smsc, 
     assert len(smsc.received) == 1
 
 
+def test_an_smsc_that_answers_too_late_settles_its_messages_all_the_same(add, smsc, queue, becomes, database, serve):
+    smsc.latency = 4.0
+    smsc.receipt_stat = {"34600000002": "UNDELIV"}
+    smsc.errors = {"34600000003": 0x0B}
+    add("one", smsc)
+    serve()
+    sent = [queue(number=f"60000000{n}") for n in (1, 2, 3)]
+    long = queue("x" * 400, number="600000004")
+    for message_id in sent:
+        becomes(message_id, "in_doubt")
+    states = ("delivered", "undelivered", "refused")
+    settled = [becomes(message_id, state) for message_id, state in zip(sent, states, strict=True)]
+    assert [bool(message.remote_id) for message in settled] == [True, True, False]
+    becomes(long, "delivered")
+    with database.read() as session:
+        assert receipts.unmatched(session) == []
+
+
 def test_a_receipt_that_came_while_the_answer_was_awaited_settles_the_message_too(
     add, smsc, queue, becomes, database, serve
 ):

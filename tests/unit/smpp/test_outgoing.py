@@ -9,7 +9,7 @@ import pytest
 
 from ixxsms import text as gsm
 from ixxsms.events import Accepted, Deferred, InDoubt, Noted, Refused, Stopped, Warned
-from ixxsms.smpp import pdu
+from ixxsms.smpp import outgoing, pdu
 from ixxsms.smpp.coding import Coding, Long, Validity
 
 Make = Callable[..., Any]
@@ -244,7 +244,69 @@ def test_an_answer_that_does_not_come_leaves_the_message_in_doubt(talk: Make, me
     assert talk.session.next_deadline() == talk.now + 30
     assert talk.tick(29.9) == []
     assert talk.tick(0.1) == [InDoubt(1, "The SMSC did not answer within 30 seconds.")]
+    assert talk.session.in_flight() == 0
+    assert talk.answer(frame, message_id="7") == [Accepted(1, ("7",))], "an SMSC that is only slow settles it"
+    assert talk.session.in_flight() == 0
+    assert talk.answer(frame, message_id="7") == []
+
+
+def test_a_late_refusal_settles_a_doubt_if_it_is_final_and_else_is_only_counted(talk: Make, message: Make) -> None:
+    talk = talk(response_timeout=30.0, enquire_link=300.0)
+    first, second = talk.submit(message(1), message(2))
+    assert len(talk.tick(30.0)) == 2
+    assert talk.answer(first, 0x0B) == [Refused(1, "the number is invalid (RINVDSTADR, 0x0B)", "0x0B")]
+    (event,) = talk.answer(second, 0x58)
+    assert event == Noted("0x58", "messages come too fast (RTHROTTLED, 0x58)")
+    assert talk.session.room() == 1, "nobody knows of it any more: the trunk does not pause for it"
+
+
+def test_a_long_message_in_doubt_is_accepted_when_its_last_answers_come(talk: Make, message: Make) -> None:
+    talk = talk(response_timeout=30.0, enquire_link=300.0)
+    frames = talk.submit(message(1, LONG))
+    talk.answer(frames[1], message_id="b")
+    talk.tick(30.0)
+    assert talk.answer(frames[0], message_id="a") == []
+    assert talk.answer(frames[2], message_id="c") == [Accepted(1, ("a", "b", "c"))]
+
+
+def test_an_answer_that_is_late_for_one_segment_only_leaves_no_doubt(talk: Make, message: Make) -> None:
+    talk = talk(response_timeout=30.0, enquire_link=300.0, window=2)
+    frames = talk.submit(message(1, LONG))
+    talk.tick(1.0)
+    talk.answer(frames[1], message_id="b")
+    frames += talk.frames()  # the third, a second later
+    assert talk.tick(29.0) == [], "the first is overdue"
+    assert talk.answer(frames[0], message_id="a") == []
+    assert talk.answer(frames[2], message_id="c") == [Accepted(1, ("a", "b", "c"))]
+    assert talk.session.in_flight() == 0
+
+
+def test_a_long_message_whose_end_was_never_sent_stays_in_doubt(talk: Make, message: Make) -> None:
+    talk = talk(response_timeout=30.0, enquire_link=300.0, window=1)
+    (frame,) = talk.submit(message(1, LONG))
+    assert len(talk.tick(30.0)) == 1
+    assert talk.answer(frame, message_id="a") == []
+
+
+def test_answers_on_another_link_are_not_late_ones(talk: Make, message: Make) -> None:
+    talk = talk(response_timeout=30.0, enquire_link=300.0)
+    (frame,) = talk.submit(message(1))
+    talk.tick(30.0)
+    talk.lose()
+    talk.bind()
     assert talk.answer(frame) == []
+
+
+def test_only_so_many_late_answers_are_waited_for(talk: Make, message: Make, monkeypatch) -> None:
+    monkeypatch.setattr(outgoing, "MOST_LATE", 2)
+    talk = talk(response_timeout=30.0, enquire_link=300.0, window=3)
+    frames = talk.submit(message(1), message(2), message(3))
+    talk.tick(30.0)
+    assert [talk.answer(frame, message_id="x") for frame in frames] == [
+        [],
+        [Accepted(2, ("x",))],
+        [Accepted(3, ("x",))],
+    ]
 
 
 def test_after_a_time_out_one_segment_at_a_time_goes_until_an_answer_comes(talk: Make, message: Make) -> None:

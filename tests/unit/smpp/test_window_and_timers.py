@@ -24,8 +24,8 @@ def test_an_answer_completes_its_request_once() -> None:
 
 def test_overdue_requests_are_given_oldest_first_and_only_those() -> None:
     window = filled()
-    assert window.expire(9.9) == []
-    assert window.expire(11.0) == [A, B, C]
+    assert window.expire(9.9) == {}
+    assert list(window.expire(11.0).items()) == [(1, A), (2, B), (3, C)]
     assert len(window) == 0
 
 
