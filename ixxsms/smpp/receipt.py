@@ -8,6 +8,7 @@ Must never know the store; how ids are compared is in `remote_id_keys`.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -148,14 +149,20 @@ def _fields(message: Message, rules: Rules) -> dict[str, str]:
         return {}
     if message.esm_class & UDHI:
         data = gsm.split_udh(data)[1]
-    in_ucs2 = message.data_coding == 8 and data[:1] == b"\0"
-    text = data.decode("utf-16-be" if in_ucs2 else "latin-1", "replace")
+    text = data.decode(_encoding(message.data_coding, data), "replace")
     found = rules.pattern.search(text[:PATTERN_TEXT]) if rules.pattern else None
     if found is None:
         return parse_text(text)
     fields = {name: _printable(value.strip())[:64] for name, value in found.groupdict("").items()}
     fields["stat"] = fields["stat"].upper()
     return fields
+
+
+def _encoding(data_coding: int, data: bytes) -> str:
+    """Some say UCS-2 and write octets; whose first is none of an ASCII character in UCS-2."""
+    if data_coding == 8 and data[:2] in (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE):
+        return "utf-16"
+    return "utf-16-be" if data_coding == 8 and data[:1] == b"\0" else "latin-1"
 
 
 def check_pattern(pattern: str) -> re.Pattern[str]:
@@ -217,7 +224,7 @@ def _in_any_form(text: str) -> dict[str, str]:
     quoted = _TEXT.search(text)  # behind it stands the message itself, which may hold anything
     fields: dict[str, str] = {}
     for key, value in _FIELD.findall(text[: quoted.start()] if quoted else text):
-        fields.setdefault(_NAMES[key.lower()], _printable(value))
+        fields.setdefault(_NAMES[key.lower()], _printable(value.rstrip(",;")))
     if "stat" in fields:
         fields["stat"] = fields["stat"].upper()
     return fields

@@ -158,6 +158,10 @@ def test_a_text_that_reads_like_a_receipt_is_one_only_where_the_trunk_says_so() 
     ("made", "read"),
     [
         ({"text": "id:7 stat:DELIVRD".encode("utf-16-be"), "coding": 8}, ("7", True)),
+        ({"text": b"\xfe\xff" + "id:7 stat:DELIVRD".encode("utf-16-be"), "coding": 8}, ("7", True)),
+        ({"text": b"\xff\xfe" + "id:7 stat:DELIVRD".encode("utf-16-le"), "coding": 8}, ("7", True)),
+        ({"text": b"id:7,sub:001,stat:DELIVRD,err:000"}, ("7", True)),
+        ({"text": b"id:7; stat:DELIVRD; err:000;"}, ("7", True)),
         ({"text": b"id:7 stat:DELIVRD", "coding": 8}, ("7", True)),
         ({"text": b"\x05\x00\x03\x2a\x01\x01id:7 stat:DELIVRD", "esm_class": 0x44}, ("7", True)),
         ({"text": b"id:7 stat:DELIVRD\0"}, ("7", True)),
@@ -166,8 +170,11 @@ def test_a_text_that_reads_like_a_receipt_is_one_only_where_the_trunk_says_so() 
         ({"text": b"id:8 stat:DELIVRD", "id": b"7\0"}, ("7", True)),
         ({}, ("", None)),
     ],
-    ids=["ucs2", "not ucs2", "header", "nul", "no text", "by the TLVs alone", "id from the TLV", "nothing at all"],
-)
+    ids=[
+        "ucs2", "ucs2 with a mark", "ucs2 turned round", "commas", "semicolons", "not ucs2", "header", "nul", "no text",
+        "by the TLVs alone", "id from the TLV", "nothing at all",
+    ],
+)  # fmt: skip
 def test_a_receipt_is_read_wherever_its_words_stand(made: dict[str, Any], read: tuple[str, bool | None]) -> None:
     event = incoming.event(message(**made), None)
     assert isinstance(event, Receipt)
