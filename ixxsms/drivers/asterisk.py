@@ -10,14 +10,17 @@ import queue
 import re
 import select
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ixxsms.drivers.asterisk_sending import Sending, Settings
-from ixxsms.drivers.base import Bell, Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
 from ixxsms.errors import BadInput
-from ixxsms.events import Accepted, Deferred, Event, InDoubt, Refused, Submission
+from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Submission
 
 __all__ = ["OPTIONS", "AsteriskDriver", "check_options", "open_driver"]
 
@@ -25,6 +28,9 @@ VIAS = ("message", "dongle", "quectel")
 
 #: Seconds for the answers that are owed when the trunk is closed.
 CLOSE_SECONDS = 1.0
+
+#: Seconds after which an event that could not be stored comes again, and how many are kept for that.
+AGAIN, MOST_KEPT = 5.0, 10_000
 
 _DEVICE = re.compile(r"[A-Za-z0-9_.:+-]{1,80}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -117,7 +123,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def open_driver(config: TrunkConfig) -> AsteriskDriver:
+def open_driver(config: TrunkConfig) -> Driver:
     return AsteriskDriver(config)
 
 
@@ -130,6 +136,7 @@ class AsteriskDriver:
         self._window = options["window"]
         self._open: set[int] = set()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._refused: deque[tuple[float, Event]] = deque(maxlen=MOST_KEPT)  # each with when it comes again
         self._bell = Bell()
         settings = Settings(
             host=options["host"],
@@ -175,6 +182,10 @@ class AsteriskDriver:
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """Asterisk's events cannot be acknowledged."""
 
+    def refuse(self, tokens: Iterable[Any]) -> None:
+        """Nor does Asterisk bring them again: they are kept here."""
+        self._refused += [(time.monotonic() + AGAIN, event) for event in tokens]
+
     def poll(self, timeout: float) -> list[Event]:
         if self._events.empty():
             select.select([self._bell.socket], [], [], max(0.0, timeout))
@@ -187,7 +198,7 @@ class AsteriskDriver:
     def close(self) -> list[Event]:
         self._sending.stop(CLOSE_SECONDS * 0.6)
         self._thread.join(CLOSE_SECONDS)
-        events = self._heard()
+        events = self._heard() + [_with_token(event) for _, event in self._refused]
         events += [InDoubt(message_id, "The trunk was closed before Asterisk's answer.") for message_id in self._open]
         self._open.clear()
         self._bell.close()
@@ -198,7 +209,14 @@ class AsteriskDriver:
         with suppress(queue.Empty):
             while True:
                 event = self._events.get_nowait()
-                events.append(event)
+                events.append(_with_token(event))
                 if isinstance(event, Accepted | Refused | Deferred | InDoubt):
                     self._open.discard(event.message_id)
+        while self._refused and self._refused[0][0] <= time.monotonic():
+            events.append(_with_token(self._refused.popleft()[1]))
         return events
+
+
+def _with_token(event: Event) -> Event:
+    """What may be refused, and is then to come again, is its own token."""
+    return replace(event, token=event) if isinstance(event, Receipt | Received) else event

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ixxsms.drivers.base import Bell, Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
 from ixxsms.drivers.http_answer import Class, Judge, Judged
 from ixxsms.drivers.http_client import Answered, Client, Failed, Heard, Probed
 from ixxsms.drivers.http_presets import fields as preset
@@ -320,4 +320,4 @@ def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:
     return context
 
 
-open_driver = HttpDriver
+open_driver: Callable[[TrunkConfig], Driver] = HttpDriver

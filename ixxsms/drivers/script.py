@@ -15,12 +15,12 @@ import selectors
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ixxsms.drivers.base import Bell, Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
 from ixxsms.drivers.said import clean
 from ixxsms.drivers.script_run import Run, outcome_of
 from ixxsms.errors import BadInput
@@ -205,4 +205,4 @@ class ScriptDriver:
             self._selector.unregister(descriptor)
 
 
-open_driver = ScriptDriver
+open_driver: Callable[[TrunkConfig], Driver] = ScriptDriver

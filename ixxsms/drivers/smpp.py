@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from ixxsms.drivers.base import Bell, Link, TrunkConfig
+from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
 from ixxsms.drivers.smpp_link import Place, SmppLink
 from ixxsms.events import Event, Submission
 from ixxsms.smpp import coding, pdu
@@ -233,4 +233,4 @@ class SmppDriver:
         return f"{what or f'{bound} of {whole} binds are up'}{': ' if reason else '.'}{reason}"
 
 
-open_driver = SmppDriver
+open_driver: Callable[[TrunkConfig], Driver] = SmppDriver

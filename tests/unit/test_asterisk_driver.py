@@ -7,7 +7,7 @@ import time
 import pytest
 from gsm_devices import GsmDevices
 
-from ixxsms.drivers import kinds
+from ixxsms.drivers import asterisk, kinds
 from ixxsms.drivers.asterisk import AsteriskDriver
 from ixxsms.drivers.base import Link, TrunkConfig
 from ixxsms.errors import BadInput
@@ -210,6 +210,16 @@ def test_an_sms_from_outside_is_received_whole_and_once(devices, text):
         trunk.until(lambda: trunk.events)
         trunk.events += trunk.driver.poll(0.1)
         assert trunk.events == [Received("+34600123456", "34900100100", text)]
+
+
+def test_an_sms_that_could_not_be_stored_comes_again_and_is_not_lost_when_the_trunk_closes(newer, monkeypatch):
+    monkeypatch.setattr(asterisk, "AGAIN", 0.2)
+    with Trunk(newer, number="34900100100").up() as trunk:
+        newer.deliver("dongle0", "+34600123456", "hola")
+        for times in (1, 2):
+            trunk.until(lambda times=times: len(trunk.events) == times)
+            trunk.driver.refuse([trunk.events[-1].token])
+    assert trunk.events == [Received("+34600123456", "34900100100", "hola")] * 3
 
 
 def test_an_sms_that_cannot_be_read_ends_nothing(devices):
