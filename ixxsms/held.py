@@ -79,15 +79,14 @@ class Held:
         batch = []
         while self._ahead and room >= 1 and self._ahead[0][1] > after:
             message, _ = self._ahead.popleft()
-            batch.append(message)
-            room -= message.segments
+            if message.id in self.owed:  # else the late answer to an earlier try has settled it
+                batch.append(message)
+                room -= message.segments
         return batch
 
     def give_back(self) -> list[int]:
         """All that is ahead is to be queued again, and not to be handed over any more whatever becomes of that."""
-        back = self.ids_ahead()
-        for message_id in back:
-            del self.owed[message_id]
+        back = [message_id for message_id in self.ids_ahead() if self.owed.pop(message_id, None)]
         self._ahead.clear()
         return back
 

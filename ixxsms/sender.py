@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -237,6 +237,10 @@ class Sender:
                 self.step()
             self._hear(self._driver.close())
             self._record_last()
+        except BaseException:
+            with suppress(Exception):
+                self._driver.close()  # its links would stay, and providers count logins
+            raise
         finally:
             self._stopping = True
             with self._transaction:
@@ -569,7 +573,7 @@ class Sender:
         for accepted in heard.of(Accepted):
             segments = len(accepted.remote_ids)
             # The trunk's alphabet may have made more of it than were counted when it was queued.
-            more += max(0, segments - owed.pop(accepted.message_id, 0))
+            more += max(0, segments - owed.pop(accepted.message_id, segments))
             sent += segments or 1
             self.awaiting_receipts += segments if self._asks_receipts else 0
         if sent:

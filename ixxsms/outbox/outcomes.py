@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from ixxsms.bulk import one_of, read_by_index, update_columns, update_each
@@ -94,7 +94,7 @@ def record(
     others_heard: list[Outcome] = [*heard.of(Refused), *heard.of(Deferred), *heard.of(InDoubt)]
     if daemon_id is not None:
         spell_out_some(session, [o.message_id for o in others_heard], trunk_id, daemon_id, since, now)
-    refused = _not_another_ones(session, trunk_id, daemon_id, heard.of(Refused))
+    refused = _settleable(session, trunk_id, daemon_id, heard.of(Refused))
     _record_refused(session, refused, now)
     deferred = _held(session, trunk_id, daemon_id, heard.of(Deferred))
     _record_deferred(session, trunk_id, deferred, now, retry, others, routes)
@@ -118,20 +118,22 @@ def _held(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list
     return [o for o in outcomes if o.message_id in held]
 
 
-def _not_another_ones(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list[Refused]) -> list[Refused]:
-    """Those of messages that no other trunk or daemon has submitted since."""
+def _settleable(session: Session, trunk_id: int, daemon_id: int | None, outcomes: list[Refused]) -> list[Refused]:
+    """Those of messages that this daemon has submitted to this trunk, or that are in doubt on it: what is on its way
+    again has its own answer to come.
+    """
     if not outcomes or daemon_id is None:
         return outcomes
-    others: set[int] = set()
+    here = Message.via_trunk_id == trunk_id
+    nobodys = Message.daemon_id.not_in(select(Daemon.id))
+    submitted = and_(
+        Message.state == str(MessageState.SUBMITTED), or_(and_(here, Message.daemon_id == daemon_id), nobodys)
+    )
+    may = or_(submitted, and_(Message.state == str(MessageState.IN_DOUBT), here))
+    found: set[int] = set()
     for ids in chunks([o.message_id for o in outcomes]):
-        has = select(Message.id).where(
-            Message.id.in_(ids),
-            Message.state == str(MessageState.SUBMITTED),
-            or_(Message.via_trunk_id != trunk_id, Message.daemon_id != daemon_id),
-            Message.daemon_id.in_(select(Daemon.id)),
-        )
-        others.update(session.scalars(has.with_for_update(of=Message)))
-    return [o for o in outcomes if o.message_id not in others]
+        found.update(session.scalars(select(Message.id).where(Message.id.in_(ids), may).with_for_update(of=Message)))
+    return [o for o in outcomes if o.message_id in found]
 
 
 def _record_accepted(

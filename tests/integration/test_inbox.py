@@ -307,6 +307,13 @@ def sms(text, token, **fields):
     return Received("34600123456", HERE, text, token=token, **fields)
 
 
+def test_a_sender_that_fails_leaves_no_link_behind(trunk, monkeypatch):
+    monkeypatch.setattr(trunk.sender, "step", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trunk.sender.run()
+    assert trunk.driver.closed
+
+
 def test_what_was_stored_although_the_commits_answer_was_lost_is_not_stored_twice(trunk):
     long = [part(text, n, 2, token=text) for n, text in ((1, "long "), (2, "one"))]
     trunk.fails("after")

@@ -212,9 +212,18 @@ def test_a_late_answer_of_one_trunk_settles_no_doubt_of_another(database, queue,
         resend = trunk_id == first
         record(database, trunk_id, InDoubt(message_id, "no answer"), daemon_id=daemon_id, resend_in_doubt=resend)
     record(database, first, Accepted(message_id, ("1",)), daemon_id=1)
+    record(database, first, Refused(message_id, "no such number"), daemon_id=1)
     assert state(database, message_id) == "in_doubt"
     record(database, second, Accepted(message_id, ("2",)), daemon_id=2)
     assert state(database, message_id) == "accepted"
+
+
+def test_a_late_refusal_stops_no_message_that_is_to_be_sent_again(database, queue, trunk_ids):
+    message_id = queue()
+    claim(database, trunk_ids[0])
+    record(database, trunk_ids[0], InDoubt(message_id, "no answer"), daemon_id=1, resend_in_doubt=True)
+    record(database, trunk_ids[0], Refused(message_id, "no such number"), daemon_id=1)
+    assert state(database, message_id) == "queued"
 
 
 def test_what_a_trunk_passes_on_is_the_next_ones(database, queue, trunk_ids):

@@ -47,6 +47,16 @@ def test_what_is_given_back_is_owed_no_more():
     assert (list(held.owed), held.ids_ahead()) == ([1], [])
 
 
+def test_what_a_late_answer_has_settled_is_neither_handed_out_nor_given_back():
+    held = Held()
+    held.take([message(1), message(2), message(3)], 1.0)
+    del held.owed[1]
+    assert handed(held, room=1.0) == [2]
+    del held.owed[3]
+    assert held.give_back() == []
+    assert (list(held.owed), held.ids_ahead()) == ([2], [])
+
+
 def test_what_others_have_claimed_is_ours_when_it_is_taken():
     held = Held()
     held.give([message(1)], 1.0)
