@@ -104,10 +104,16 @@ def _user_event(headers: Mapping[str, str]) -> Happening | Asked | None:
             one_line(headers.get("id", ""), 64),
             _caller(headers),
         )
-    # A call that was answered is not missed, whatever the dialplan thinks of it.
-    if name == "missedcall" and _get(headers, "status").upper() != "ANSWER":
+    # A call that was answered is not missed, whatever the dialplan thinks of it. A DIALSTATUS that is empty: nobody was
+    # dialled, but it may have been a queue that answered.
+    if name == "missedcall" and _status(headers) not in ("", "ANSWER"):
         return Happening(MISSED_CALL, _get(headers, "number"), _get(headers, "did"), **_where(headers))
     return None
+
+
+def _status(headers: Mapping[str, str]) -> str:
+    """The DIALSTATUS that the dialplan gives; NOANSWER where it gives none."""
+    return _get(headers, "status").strip().upper() if "status" in headers else "NOANSWER"
 
 
 def _voicemail(headers: Mapping[str, str]) -> Happening | None:

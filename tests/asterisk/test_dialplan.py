@@ -57,7 +57,50 @@ exten => otp,1,NoOp(RUN${RUN}!)
  same => n,Gosub(sub-ixxsms-otp,s,1(${NUMBER},TEXT))
  same => n,Set(EXTRA=${GOSUB_RETVAL} ${OTPSTATUS})
  same => n,Goto(done,s,1)
+exten => way,1,Goto(ways,${WAY},1)
 exten => h,1,NoOp(HUNG UP)
+
+; What may become of a call; what comes of that is told when it has ended.
+[ways]
+exten => dialled,1,Dial(Local/nobody@phones,1)
+exten => answered,1,Dial(Local/somebody@phones,5)
+exten => announcement,1,Answer()
+ same => n,Wait(1)
+exten => agent,1,Queue(agents)
+exten => one-of-two,1,Queue(both)
+exten => agent-and-on,1,Queue(agents,c)
+ same => n,Dial(Local/nobody@phones,1)
+exten => phone-then-agent,1,Dial(Local/nobody@phones,1)
+ same => n,Queue(both)
+exten => queue-then-agent,1,Queue(nobody,,,,1)
+ same => n,Queue(both)
+exten => queue-then-phone,1,Queue(nobody,,,,1)
+ same => n,Dial(Local/somebody@phones,5)
+exten => timed-out,1,Queue(nobody,,,,1)
+exten => given-up,1,Set(TIMEOUT(absolute)=1)
+ same => n,Queue(nobody)
+exten => phone-then-given-up,1,Dial(Local/nobody@phones,1)
+ same => n,Set(TIMEOUT(absolute)=1)
+ same => n,Queue(nobody)
+exten => no-agents,1,Queue(empty)
+exten => left-a-message,1,Answer()
+ same => n,Set(TIMEOUT(absolute)=2)
+ same => n,VoiceMail(100@default,s)
+exten => left-none,1,Answer()
+ same => n,VoiceMail(101@default,s)
+exten => h,1,Set(TEXT=You called)
+ same => n,GotoIf($["${NUMBER}" != ""]?voicemail)
+ same => n,Gosub(sub-ixxsms-missed-call,s,1(,TEXT))
+ same => n,Goto(done,s,1)
+ same => n(voicemail),Gosub(sub-ixxsms-voicemail,s,1(${NUMBER},TEXT))
+ same => n,Goto(done,s,1)
+[phones]
+exten => nobody,1,Wait(30)
+exten => somebody,1,Answer()
+ same => n,Wait(0.2)
+[tone]
+exten => s,1,Answer()
+ same => n,Milliwatt()
 
 ; Where a call back is taken.
 [called-back]
@@ -75,6 +118,25 @@ exten => s,1,NoOp()
  same => n,Goto(wait)
 """
 
+
+MODULES = """
+    app_read app_senddtmf app_playback app_queue app_voicemail app_milliwatt app_record res_musiconhold
+    format_pcm format_wav codec_ulaw codec_alaw codec_gsm func_timeout"""
+QUEUES = """[general]
+[agents]
+joinempty=yes
+member => Local/somebody@phones/n
+[both]
+joinempty=yes
+member => Local/nobody@phones/n
+member => Local/somebody@phones/n
+[nobody]
+joinempty=yes
+member => Local/nobody@phones/n
+[empty]
+joinempty=no
+"""
+VOICEMAIL = "[general]\nformat=wav\nmaxsecs=10\nminsecs=0\n[default]\n100 => 1234,Ana\n"
 
 BACK = "Local/{number}@called-back"
 
@@ -94,8 +156,9 @@ def sip_port():
 
 @pytest.fixture(scope="module")
 def site(asterisk_root, set_up, tmp_path_factory, sip_port):
-    modules = f"{asterisks.PJSIP} app_read app_senddtmf app_playback format_pcm codec_ulaw"
-    confs = {"pjsip.conf": pjsip_conf(sip_port)}
+    modules = f"{asterisks.PJSIP} {MODULES}"
+    confs = {"pjsip.conf": pjsip_conf(sip_port), "queues.conf": QUEUES, "voicemail.conf": VOICEMAIL}
+    confs["musiconhold.conf"] = "[general]\n"
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("site")
         yield Site(folder, asterisk_root, set_up("sqlite"), DIALPLAN, stack, modules=modules, confs=confs)
@@ -106,19 +169,19 @@ def pjsip_conf(port):
 type=transport
 protocol=udp
 bind=127.0.0.1:{port}
-[phone1]
+[phone-1]
 type=endpoint
 message_context=ixxsms-sip-messages
 disallow=all
 allow=alaw
-aors=phone1
-auth=phone1
-[phone1]
+aors=phone-1
+auth=phone-1
+[phone-1]
 type=auth
 auth_type=userpass
-username=phone1
+username=phone-1
 password=pw1
-[phone1]
+[phone-1]
 type=aor
 max_contacts=1
 remove_existing=yes
@@ -159,7 +222,7 @@ def test_a_call_that_waits_while_the_daemon_ends_hears_that_its_sms_is_queued(si
 
 
 def test_with_the_daemon_down_a_sip_phone_is_told_so(site, sip_port):
-    with SipAgent("phone1", sip_port, "pw1") as phone:
+    with SipAgent("phone-1", sip_port, "pw1") as phone:
         assert phone.register() == 200
         assert phone.message("600200010", "hola") == 202
         assert phone.next_message().text == "No SMS was sent: the service does not answer."
@@ -232,9 +295,28 @@ def test_who_called_in_vain_is_written_to(served):
     assert served.call("missed", caller="anonymous", DIALED="CANCEL")[0] == "REFUSED"
 
 
+IN_VAIN = ["dialled", "timed-out", "given-up", "phone-then-given-up", "no-agents"]
+ANSWERED = [
+    "answered",
+    "agent",
+    "one-of-two",
+    "agent-and-on",
+    "phone-then-agent",
+    "queue-then-agent",
+    "queue-then-phone",
+]
+
+
+@pytest.mark.parametrize("way", [*IN_VAIN, *ANSWERED, "announcement"])
+def test_a_call_is_missed_if_somebody_was_called_and_nobody_answered_by_phone_or_in_a_queue(served, way):
+    assert served.call("way", WAY=way, caller="600123462")[0] == ("QUEUED" if way in IN_VAIN else "")
+
+
 def test_a_voicemail_is_told_to_its_owner_only_if_there_is_one(served):
     assert served.call("voicemail", NUMBER="600123463", LEFT="SUCCESS")[0] == "QUEUED"
     assert served.call("voicemail", NUMBER="600123463", LEFT="USEREXIT")[0] == ""
+    assert served.call("way", by="tone", WAY="left-a-message", NUMBER="600123463")[0] == "QUEUED"
+    assert served.call("way", WAY="left-none", NUMBER="600123463")[0] == ""
 
 
 def test_a_url_may_carry_number_and_text(served):
@@ -382,7 +464,7 @@ def test_over_the_limit_no_code_is_spoken(served):
 
 
 def test_a_sip_phone_sends_an_sms_and_hears_what_came_of_it(served, sip_port):
-    with SipAgent("phone1", sip_port, "pw1") as phone:
+    with SipAgent("phone-1", sip_port, "pw1") as phone:
         assert phone.register() == 200
         assert phone.message("600200010", 'hola, "ñ"\nadiós ${SHELL(id)}') == 202
         assert re.fullmatch(r"SMS \d+ is queued\.", phone.next_message().text)

@@ -297,7 +297,9 @@ def test_a_request_for_an_sms_says_who_asks():
 def test_an_answered_call_is_not_missed():
     missed = {"Event": "UserEvent", "UserEvent": "MissedCall", "Number": "600123456", "Did": "900", "Context": "in"}
     assert event(**missed, Status="NOANSWER") == Happening(happenings.MISSED_CALL, "600123456", "900", "", "in")
+    assert event(**missed) == event(**missed, Status="BUSY") == event(**missed, Status="NOANSWER")
     assert event(**missed, Status="ANSWER") is None
+    assert event(**missed, Status="") is None, "nobody was dialled: a menu, or a queue that may have answered"
     assert event(Event="UserEvent", UserEvent="SMSStatus") is None
 
 
