@@ -98,6 +98,8 @@ def add(
         print_json(fields)
     else:
         say(f"The hook {fields['name']} is added.")
+        if event == "cdr":
+            say("Asterisk tells of call records only where cdr_manager.conf has enabled = yes.")
 
 
 @commands.command("list", epilog=examples("ixxsms hook list", "ixxsms hook list --json"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import hooked
 import pytest
 from asterisks import wait_until
+from dialplans import ROOT
 from hooked import Hooked, b64, never, text_of
 
 from ixxsms import lists
@@ -21,7 +22,10 @@ exten => evil,1,Set(EVIL=${BASE64_DECODE(${GLOBAL(T64)})})
  same => n,UserEvent(SendSMS,Number: ${EVIL},Text64: aG9sYQ==,Id: evil)
 exten => spoof,1,UserEvent(SendSMS,calleridnum: 600000666,event: Cdr,Number: 600100031,Text64: aG9sYQ==)
 exten => 900,1,Goto(in,900,1)
-exten => 901,1,Goto(in,901,1)
+exten => 901,1,Set(CDR(did)=900100100)
+ same => n,Goto(in,901,1)
+exten => other,1,Set(CDR(did)=900100101)
+ same => n,Goto(in,901,1)
 exten => queue,1,Goto(queues,900,1)
 exten => late,1,Goto(queues,901,1)
 exten => vm,1,Goto(boxes,100,1)
@@ -69,6 +73,7 @@ CONFS = {
     "queues.conf": "[general]\n[sales]\nstrategy=ringall\njoinempty=yes\nringinuse=yes\nmember => Local/ring@phones\n",
     "voicemail.conf": "[general]\nformat=wav\nmaxsecs=2\nminsecs=0\n[default]\n100 => 1234,Ana\n",
     "musiconhold.conf": "[general]\n",
+    "cdr_manager.conf": (ROOT / "cdr/manager/cdr_manager.conf").read_text(encoding="utf-8"),
 }
 
 TEXTS = [
@@ -180,9 +185,10 @@ def test_a_voicemail_is_told_to_the_owner_of_the_box(pbx):
 def test_callers_get_onto_a_list_as_they_call(pbx):
     with pbx.database.write() as session:
         lists.create(session, "callers")
-    pbx.hook("live", "cdr", list_name="callers")
+    pbx.hook("live", "cdr", list_name="callers", did="900100100")
     for caller in ("<600500001>", '"Ñ" <+34600500002>', "<912345678>", "<anonymous>", "<600500001>"):
         pbx.asterisk.call("901", caller=caller)
+    pbx.asterisk.call("other", caller="<600500003>")
 
     def members():
         with pbx.database.read() as session:

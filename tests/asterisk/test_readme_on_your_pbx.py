@@ -36,6 +36,10 @@ START_PROVIDER = f"{sys.executable} -m ixxsms fake-smsc --port 2775 --record {RE
 EXTENSIONS = """
 [first-calls]
 {readme}
+exten => 102,1,Set(CALLERID(num)=600123458)
+ same => n,Dial(Local/answer@first-calls,5)
+exten => answer,1,Answer()
+ same => n,Wait(1)
 exten => 101,1,AGI(ixxsms-send.agi,600123457,base64:${{BASE64_ENCODE(From the script)}})
 """
 
@@ -103,6 +107,11 @@ def test_who_follows_the_readme_sends_an_sms_from_the_dialplan(pbx):
         rx(pbx, f"channel originate Local/{extension}@first-calls application Wait 5")
         eventually(lambda number=number: len(received(pbx)) >= number, 10)
     assert received(pbx) == expected
+
+    for command in block("Hooks", "sh").splitlines():
+        pbx.run("bash", "-c", command)
+    rx(pbx, "channel originate Local/102@first-calls application Wait 5")
+    eventually(lambda: "34600123458" in pbx.run("ixxsms", "list", "export", "callers"), 10)
 
     pbx.run("service", "ixxmassivesms", "stop")
     assert received(pbx) == expected
