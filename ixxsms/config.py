@@ -98,8 +98,7 @@ SETTINGS = (
     Setting(
         "cdr_sms",
         False,
-        "Write a call record for each accepted message, as the predecessor did; the same for all daemons, of which the "
-        "oldest writes them.",
+        "Write a call record for each accepted message; the same for all daemons, of which the oldest writes them.",
     ),
     Setting("log_level", "info", "What the daemon logs: debug, info, warning or error."),
 )
