@@ -511,7 +511,7 @@ class Sender:
             return
         failed: list[Refused | Deferred] = [*heard.of(Refused), *heard.of(Deferred)]
         not_taken = [e.message_id for e in failed] if self._limited else []
-        too_much = usage.held(session, self.trunk_id, self._identity.daemon_id, not_taken) if not_taken else 0
+        too_much = usage.held(session, self.trunk_id, self._identity.daemon_id, not_taken) if not_taken else {}
         outbox.record(
             session,
             self.trunk_id,
@@ -540,7 +540,7 @@ class Sender:
         for stopped in heard.of(Stopped):
             trunks.stop(session, self.trunk_id, stopped.reason)
         if too_much:  # after the messages: who locks both locks them in this order
-            usage.take_off(session, self.trunk_id, too_much, now)
+            usage.take_off(session, self.trunk_id, too_much)
 
     def _claim(
         self, session: Session, room: float, now: float, places: Sequence[outbox.Source], fresh: bool = True

@@ -7,7 +7,8 @@ without a cap is not counted at all. Verbs take an open session and never commit
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import cast
@@ -49,26 +50,29 @@ def spend(session: Session, trunk_id: int, segments: int, now: float) -> None:
     session.execute(row.values(segments=TrunkUsage.segments + segments))
 
 
-def held(session: Session, trunk_id: int, daemon_id: int, message_ids: Collection[int]) -> int:
-    """The segments of those messages that this daemon still has submitted to the trunk. To be asked before an outcome
-    is recorded: one that is recorded twice must not count twice.
+def held(session: Session, trunk_id: int, daemon_id: int, message_ids: Collection[int]) -> Counter[str]:
+    """The segments of those messages that this daemon still has submitted to the trunk, by the day of their claim.
+
+    To be asked before an outcome is recorded: one that is recorded twice must not count twice.
     """
-    ids, segments = sorted(message_ids), 0
+    ids, segments = sorted(message_ids), Counter[str]()
     for at in range(0, len(ids), 500):
-        mine = select(func.sum(Message.segments)).where(
+        mine = select(Message.submitted_at, Message.segments).where(
             Message.id.in_(ids[at : at + 500]),
             Message.state == str(MessageState.SUBMITTED),
             Message.via_trunk_id == trunk_id,
             Message.daemon_id == daemon_id,
         )
-        segments += int(session.scalar(mine) or 0)
+        for row in session.execute(mine):
+            segments[_day(row.submitted_at)] += row.segments
     return segments
 
 
-def take_off(session: Session, trunk_id: int, segments: int, now: float) -> None:
-    """The trunk did not take these segments. What was claimed yesterday is not taken off today."""
-    fewer = case((TrunkUsage.segments > segments, TrunkUsage.segments - segments), else_=0)
-    session.execute(update(TrunkUsage).where(*_row(trunk_id, _day(now))).values(segments=fewer))
+def take_off(session: Session, trunk_id: int, segments: Mapping[str, int]) -> None:
+    """The trunk did not take these segments, each counted on the day when it was claimed."""
+    for day, count in sorted(segments.items()):
+        fewer = case((TrunkUsage.segments > count, TrunkUsage.segments - count), else_=0)
+        session.execute(update(TrunkUsage).where(*_row(trunk_id, day)).values(segments=fewer))
 
 
 def used(session: Session, trunk_id: int, now: float) -> Used:

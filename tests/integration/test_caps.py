@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 
 from ixxsms import campaigns, config, daemons, explain, lists, numbering_plan, outbox, single, status, trunks, usage
 from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
 from ixxsms.errors import BadInput
 from ixxsms.events import Deferred, Refused
-from ixxsms.models import Trunk, TrunkUsage
+from ixxsms.models import Message, Trunk, TrunkUsage
 from ixxsms.outbox import outcomes
 from ixxsms.sender import Identity, Sender
 from ixxsms.service import Service
@@ -214,6 +214,26 @@ def test_segments_count_and_what_the_trunk_did_not_take_does_not(exchange, today
     exchange.work(lambda: exchange.sent("one") == 4)
     exchange.work(lambda: not exchange.senders["one"].owed)
     assert exchange.used(trunk_id) == usage.Used(4, 4)
+
+
+def test_what_is_refused_after_midnight_counts_no_less_on_the_new_day(exchange, monkeypatch):
+    evening = time.time() - 12 * 3600
+    monkeypatch.setattr(usage, "_day", lambda now: "2026-11-30" if now < evening else "2026-12-01")
+    trunk_id = exchange.trunk(
+        "one", 1, {"3460000000": lambda s: Refused(s.message_id, "no such number")}, daily_cap=100
+    )
+    exchange.drivers["one"].hold = True
+    exchange.queue(3)
+    exchange.work(lambda: exchange.sent("one") == 3)
+    with exchange.database.write() as session:  # they were claimed yesterday
+        session.execute(update(Message).values(submitted_at=time.time() - 24 * 3600))
+        session.execute(update(TrunkUsage).values(day="2026-11-30"))
+        session.add(TrunkUsage(trunk_id=trunk_id, day="2026-12-01", segments=5))
+    exchange.drivers["one"].release()
+    exchange.work(lambda: not exchange.senders["one"].owed)
+    with exchange.database.read() as session:
+        used = dict(session.execute(select(TrunkUsage.day, TrunkUsage.segments)).all())
+    assert used == {"2026-11-30": 0, "2026-12-01": 5}
 
 
 def test_explain_and_a_single_send_say_that_the_cap_is_reached(exchange, today, plan, database):
