@@ -21,7 +21,7 @@ from ixxsms.db import Database
 from ixxsms.errors import BadInput, DatabaseError
 from ixxsms.states import CampaignState
 
-#: Of an SQLite database, so many pages are copied at a time: a writer need not wait longer.
+#: Of an SQLite database, so many pages are copied between two words of progress.
 _PAGES = 1000
 
 _DUMPS = {"mysql": ("mariadb-dump", "mysqldump"), "postgresql": ("pg_dump",)}
@@ -75,6 +75,9 @@ def _copy(source: str, target: Path, progress: Callable[[int, int], None] | None
     try:
         reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
         with closing(reading), closing(sqlite3.connect(target)) as writing:
+            # One transaction for all the steps: without it each commit of another connection begins the copy anew.
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchall()
             reading.backup(writing, pages=_PAGES, progress=tell)
             # What goes out from now on is still queued in the copy: restored, it must not send that again by itself.
             states = (CampaignState.PAUSED, CampaignState.RUNNING)

@@ -110,6 +110,26 @@ def test_a_backup_while_messages_come_in_is_sound(database, tmp_path):
         assert len(texts(copy)) % 5 == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_backup_of_sqlite_ends_though_something_is_committed_at_each_step_of_it(database, tmp_path):
+    with database.write() as session:
+        session.add(Campaign(name="large", text="x" * 12_000_000, state="finished", created_at=1.0))
+    steps = []
+
+    def go_on(copied, pages):
+        steps.append((copied, pages))
+        assert len(steps) < 50, "it begins anew again and again"
+        fill(database, 1)
+
+    backup.backup(database, tmp_path / "copy", go_on)
+    assert len(steps) > 2
+    assert sorted(steps) == steps
+    with closing(restored(database, tmp_path / "copy", tmp_path)) as copy:
+        assert inspection.findings(copy) == []
+        assert texts(copy) == []  # what was committed after it had begun is not in it
+    assert len(texts(database)) == len(steps)
+
+
 def test_a_backup_overwrites_nothing(database, tmp_path):
     (tmp_path / "copy").write_text("mine")
     with pytest.raises(BadInput, match="exists already"):
