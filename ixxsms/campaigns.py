@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     literal,
     select,
@@ -39,6 +40,9 @@ __all__ = ["all_campaigns", "create", "delete_campaign", "edit", "get", "numbers
 
 #: The messages without a campaign, shown as if they were one: always first, never deleted.
 OUTGOING_QUEUE = "outgoing queue"
+
+#: The own texts of a new campaign are read so many rows at a time.
+_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -205,16 +209,19 @@ def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float
 
 
 def _count_own_texts(session: Session, campaign: Campaign) -> None:
-    own = session.execute(
-        select(Message.id, Message.text)
-        .where(Message.campaign_id == campaign.id, Message.text.is_not(None))
-        .execution_options(yield_per=5000)
-    )
     table = Message.__table__
     statement = update(table).where(table.c.id == bindparam("b_id")).values(segments=bindparam("b_segments"))  # type: ignore[arg-type]
-    for batch in own.partitions(5000):
-        changes = [{"b_id": row.id, "b_segments": sms_text.segments(row.text)} for row in batch]
-        session.connection().execute(statement, changes)
+    ends = select(func.min(Message.id), func.max(Message.id)).where(Message.campaign_id == campaign.id)
+    first, last = session.execute(ends).one()
+    # `+ 0`: some rows of the table at a time, in its own order. An index of the campaign would be read as a whole.
+    mine = (Message.campaign_id + 0 == campaign.id, Message.text.is_not(None))
+    for start in range(first or 1, (last or 0) + 1, _AT_ONCE):
+        some = Message.id.between(start, start + _AT_ONCE - 1)
+        # Fetched as a whole: while rows still come, MySQL's drivers can change none on the same connection.
+        own = session.execute(select(Message.id, Message.text).where(some, *mine)).all()
+        changes = [{"b_id": row.id, "b_segments": sms_text.segments(row.text)} for row in own]
+        if changes:
+            session.connection().execute(statement, changes)
 
 
 def sendable(session: Session, trunk_id: int, now: float) -> list[outbox.Source]:

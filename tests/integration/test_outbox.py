@@ -609,6 +609,17 @@ def test_a_list_and_a_file_together_are_one_campaign(database, plan, clients):
     assert messages["34700000009"].state == "queued"
 
 
+def test_each_of_many_own_texts_counts_as_it_is(database, plan):
+    """More than are read at once, and with other campaigns' messages before them."""
+    rows = [Row(n, f"6{n:08}", ("Hola", "x" * 161, None)[n % 3]) for n in range(18_000)]
+    with database.write() as session:
+        create(session, plan, name="before", rows=rows[:2])
+        created = create(session, plan, rows=rows)
+        assert created.segments == 6_000 * (1 + 2 + 1)
+        sizes = [m.segments for m in campaigns.numbers(session, "promo")]
+    assert sizes == [1, 2, 1] * 6_000
+
+
 def test_excluding_a_member_holds_back_what_is_still_queued(database, plan, clients):
     with database.write() as session:
         create(session, plan, list_name="clients")
