@@ -110,7 +110,7 @@ def create(
     _check_free(session, name)
     if list_name is None and rows is None:
         raise BadInput("A campaign needs a list or a file of numbers.")
-    source = lists.get(session, list_name) if list_name is not None else None
+    source = lists.for_campaign(session, list_name) if list_name is not None else None
     from_minute, to_minute = parse_hours(hours)
     campaign = Campaign(
         name=name,

@@ -111,7 +111,19 @@ def create(session: Session, name: str, *, now: float | None = None) -> NumberLi
 
 def get(session: Session, name: str) -> NumberList:
     """The list of that name. Raises NotFound."""
-    found = session.scalar(select(NumberList).where(NumberList.name == name.strip()))
+    return _one(session, name, select(NumberList))
+
+
+def for_campaign(session: Session, name: str) -> NumberList:
+    """The list of that name, of which no member is excluded until the transaction ends. Raises NotFound.
+
+    Whoever excludes one waits for it: before that it could not see the campaign, and would hold back nothing of it.
+    """
+    return _one(session, name, select(NumberList).with_for_update(read=True))
+
+
+def _one(session: Session, name: str, chosen: Any) -> NumberList:
+    found: NumberList | None = session.scalar(chosen.where(NumberList.name == name.strip()))
     if found is None:
         raise NotFound(f'There is no list "{name.strip()}".')
     return found
@@ -129,7 +141,7 @@ def delete(session: Session, name: str) -> None:
 
     Raises Busy while a hook uses it.
     """
-    gone = get(session, name)
+    gone = _one(session, name, select(NumberList).with_for_update())  # before its campaigns, as who excludes a member
     hook = session.scalar(select(Hook.name).where(Hook.list_id == gone.id).limit(1))
     if hook is not None:
         raise Busy(f'The hook "{hook}" uses the list "{gone.name}"; remove the hook first.')
@@ -239,7 +251,8 @@ def include(session: Session, plan: Plan, name: str, number: str) -> Marked:
 
 
 def _mark(session: Session, plan: Plan, name: str, number: str, excluded: bool) -> Marked:
-    chosen = get(session, name)
+    # Not before a campaign that is being made from it is there; whoever only adds members need not wait.
+    chosen = _one(session, name, select(NumberList).with_for_update(key_share=True))
     # What the plan does not (or no longer) take may still be a member, as it stands.
     number = check(plan, number).number or number.strip()
     this = (Member.list_id == chosen.id) & (Member.number == number)

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy import event, select
 
-from ixxsms import daemons, numbering_plan, outbox, receipts
+from ixxsms import campaigns, daemons, lists, numbering_plan, outbox, receipts
 from ixxsms.db import Database
 from ixxsms.events import Accepted, Deferred, Heard, Receipt, Refused
 from ixxsms.models import Daemon, Message, Segment, Trunk
@@ -199,3 +199,69 @@ def test_a_receipt_that_comes_twice_fails_over_once(database, pair):
         quick.join(60)
     claimed += claim(database, second, other_daemon)
     assert claimed == [message_id]
+
+
+@pytest.fixture
+def clients(database):
+    with database.write() as session:
+        lists.create(session, "clients")
+        for number, own_text in (("600000001", None), ("600000002", "hola Ana")):
+            lists.add(session, numbering_plan.get(session), "clients", number, own_text)
+
+
+def create_campaign(session):
+    plan = numbering_plan.get(session)
+    campaigns.create(session, plan, "spring", "hola", now=NOW, max_segments=5, list_name="clients", run=True)
+
+
+def exclude_one(session):
+    marked = lists.exclude(session, numbering_plan.get(session), "clients", "600000001")
+    outbox.exclude(session, *marked, NOW)
+
+
+def state_of_the_excluded(database):
+    with database.read() as session:
+        return session.scalar(select(Message.state).where(Message.number == "34600000001"))
+
+
+@on_servers
+def test_who_is_excluded_while_a_campaign_is_created_is_not_written_to(database, clients):
+    with paused_before(database, "segments") as (other, reached, go):  # the members have been copied
+        creating = threading.Thread(target=other.transact, args=(create_campaign,))
+        creating.start()
+        assert reached.wait(60)
+        excluding = threading.Thread(target=database.transact, args=(exclude_one,))
+        excluding.start()
+        excluding.join(1.0)
+        go.set()
+        creating.join(60)
+        excluding.join(60)
+    assert state_of_the_excluded(database) == "excluded"
+
+
+@on_servers
+def test_a_campaign_that_is_created_during_an_exclusion_leaves_the_number_out(database, clients):
+    creating = threading.Thread(target=database.transact, args=(create_campaign,))
+    with database.write() as session:
+        exclude_one(session)
+        creating.start()
+        creating.join(1.0)
+    creating.join(60)
+    assert state_of_the_excluded(database) == "excluded"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # MariaDB cannot tell the locks apart
+def test_an_exclusion_does_not_wait_for_an_import_into_its_list(database, clients):
+    excluding = threading.Thread(target=database.transact, args=(exclude_one,))
+    waited = []
+
+    def batches():
+        yield {"34600000003": None}
+        excluding.start()
+        excluding.join(30)
+        waited.append(excluding.is_alive())
+
+    with database.write() as session:
+        lists.add_many(session, lists.get(session, "clients").id, batches(), "csv", NOW)
+    excluding.join(60)
+    assert waited == [False]
