@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from sqlalchemy import String, case, exists, func, insert, literal, select
+from sqlalchemy.orm import Session, aliased
 
 from ixxsms.errors import BadInput, NotFound
-from ixxsms.models import NumberingPlan
+from ixxsms.models import NumberingPlan, OptOut
 from ixxsms.numbering import Plan, make_plan
 
 __all__ = ["change", "get"]
@@ -58,7 +59,21 @@ def change(
         )
     )
     session.flush()
+    _complete_opt_outs(session)
     return plan
+
+
+def _complete_opt_outs(session: Session) -> None:
+    """Each in both forms (see optouts): under another country code its number has the other one."""
+    other_form = case(
+        (OptOut.number.startswith("+"), func.substr(OptOut.number, 2)),
+        else_=literal("+", String).concat(OptOut.number),
+    )
+    known = aliased(OptOut)
+    missing = select(other_form, OptOut.at, OptOut.source, OptOut.note).where(
+        ~exists(select(known.number).where(known.number == other_form))
+    )
+    session.execute(insert(OptOut).from_select(["number", "at", "source", "note"], missing, include_defaults=False))
 
 
 def _written_out(row: NumberingPlan, country_code: str) -> str:

@@ -1,5 +1,8 @@
 """Who has opted out: the table of numbers that must not be written to, and the words by which people say so.
 
+Each number is in the table in both forms that it may have, with a plus and without: which of them lists, the queue and
+callers have depends on the country code that the plan had then. Whoever looks for the one that he has finds it.
+
 Verbs take an open session and never commit. What a keyword in an SMS leads to is not known here, nor what is queued:
 the outbox looks into the table whenever something is queued or claimed.
 """
@@ -24,7 +27,7 @@ from ixxsms.bulk import insert_missing
 from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.imports import ImportReport, Refusal
-from ixxsms.models import OptOut
+from ixxsms.models import NumberingPlan, OptOut
 from ixxsms.numbering import Plan
 from ixxsms.numbering import check as check_number
 
@@ -80,7 +83,7 @@ def remove(session: Session, plan: Plan, number: str) -> str:
     """Write to a number again; its normal form. Raises NotFound."""
     # What the plan no longer takes may still have opted out, as it stands.
     normal = check_number(plan, number).number or number.strip()
-    gone = session.execute(delete(OptOut).where(OptOut.number == normal))
+    gone = session.execute(delete(OptOut).where(OptOut.number.in_([normal, _other_form(normal)])))
     if not gone.rowcount:  # type: ignore[attr-defined]
         raise NotFound(f"The number {normal[:32]} has not opted out.")
     return normal
@@ -97,7 +100,7 @@ def check(session: Session, plan: Plan, number: str) -> OptOutView | None:
 
 def show(session: Session, filter: str | None = None, limit: int | None = None) -> Page:
     """Those that have opted out, the latest first; `filter`: part of the number or of the note."""
-    condition = _matching(filter)
+    condition = _each_once(session) & _matching(filter)
     total = session.scalar(select(func.count()).select_from(OptOut).where(condition)) or 0
     page = _rows().where(condition).order_by(OptOut.at.desc(), OptOut.number).limit(limit)
     return Page(total, [OptOutView(*row) for row in session.execute(page)])
@@ -105,7 +108,9 @@ def show(session: Session, filter: str | None = None, limit: int | None = None) 
 
 def export_rows(session: Session) -> Iterator[OptOutView]:
     """Stream all of them by number, in bounded memory."""
-    rows = session.execute(_rows().order_by(OptOut.number), execution_options={"yield_per": 5_000})
+    rows = session.execute(
+        _rows().where(_each_once(session)).order_by(OptOut.number), execution_options={"yield_per": 5_000}
+    )
     return (OptOutView(*row) for row in rows)
 
 
@@ -132,10 +137,28 @@ def import_rows(
 
 def _add_many(session: Session, notes: Mapping[str, str | None], source: str, now: float) -> int:
     """Returns how many were not there."""
+    other_forms = {_other_form(number): note for number, note in notes.items()}
+    new, _ = (_insert_missing(session, each, source, now) for each in (notes, other_forms))
+    return new
+
+
+def _insert_missing(session: Session, notes: Mapping[str, str | None], source: str, now: float) -> int:
     # In the order of the key: two that add at the same time cannot lock each other out.
     numbers = sorted(notes)
     columns = {"number": numbers, "note": [notes[number] or "" for number in numbers]}
     return insert_missing(session, cast(Table, OptOut.__table__), columns, {"at": now, "source": source})
+
+
+def _other_form(number: str) -> str:
+    return number[1:] if number.startswith("+") else f"+{number}"
+
+
+def _each_once(session: Session) -> ColumnElement[bool]:
+    """In the form that the plan gives to it now."""
+    plan = session.get(NumberingPlan, 1)
+    own = plan.country_code if plan else ""
+    foreign = OptOut.number.startswith("+") & OptOut.number.not_like(f"+{own}%")
+    return OptOut.number.startswith(own) | foreign
 
 
 def _rows() -> Any:

@@ -32,7 +32,7 @@ from ixxsms.db import Database
 from ixxsms.dialplan import answers
 from ixxsms.errors import BadFile, BadInput, NotFound
 from ixxsms.events import Received
-from ixxsms.models import Incoming, Message, Request
+from ixxsms.models import Incoming, Message, OptOut, Request
 from ixxsms.service import Service
 from ixxsms.smpp import smsc_pdus
 from ixxsms.smpp.address import Plan as Addresses
@@ -311,6 +311,40 @@ def test_a_claim_looks_into_the_table_by_its_key(world):
     with world.database.read() as session:
         plan = [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters)]
     assert any("opt_outs USING" in step and "number=?" in step for step in plan), plan
+
+
+def test_who_has_opted_out_stays_so_under_another_country_code(world):
+    """Whatever form his number had where it was queued, listed or looked for."""
+    world.trunk()
+    spaniard, neighbour = "+34 600123456", "+351 912345678"
+    with world.write() as (session, plan):
+        lists.create(session, "clients")
+        for number in (spaniard, neighbour, "600000001"):
+            lists.add(session, plan, "clients", number)
+            outbox.enqueue(session, plan, number, "hola", now=NOW, max_segments=10)
+        optouts.add(session, plan, spaniard, now=NOW)
+        session.add(OptOut(number="+351912345678", at=NOW, source="hand"))  # in one form only
+        numbering_plan.change(session, country="PT")
+    assert world.who() == ["+34600123456", "351912345678"]
+    for number in (spaniard, neighbour, "912345678"):
+        with pytest.raises(BadInput, match="has opted out"):
+            world.queue(number=number)
+    assert world.claim() == ["34600000001"]
+    world.hear("STOP", source="34600000001")
+    world.campaign([], rows=None, list_name="clients")
+    assert world.states() == {"excluded": 3}
+
+
+def test_who_comes_back_under_another_country_code_is_written_to_under_each(world):
+    world.out()
+    with world.write() as (session, plan):
+        numbering_plan.change(session, country="PT")
+    with world.write() as (session, plan):
+        assert optouts.check(session, plan, "+34600123456") == ("+34600123456", NOW, "hand", "")
+        assert optouts.remove(session, plan, "+34600123456") == "+34600123456"
+        numbering_plan.change(session, country="ES")
+    assert world.who() == []
+    assert world.queue()
 
 
 # -- the words -----------------------------------------------------------------------------------------------------
