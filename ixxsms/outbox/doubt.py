@@ -52,8 +52,8 @@ def doubtful(
     limit: int | None = None,
 ) -> list[Message]:
     """The messages in doubt, the oldest first: all, or these, or those of a campaign, or of a trunk."""
-    statement = _selected(select(Message), ids, campaign_id, trunk_id).order_by(Message.id).limit(limit)
-    return list(session.scalars(statement))
+    selected = _selected(select(Message).order_by(Message.id).limit(limit), ids, campaign_id, trunk_id)
+    return [message for statement in selected for message in session.scalars(statement)][:limit]
 
 
 def resolve(
@@ -70,9 +70,8 @@ def resolve(
     if verdict not in list(Verdict):
         raise BadInput(f'"{verdict[:20]}" is no verdict on a message in doubt; it is {", ".join(Verdict)}.')
     # Locked: its answer may be recorded just now, and what is not in doubt any more is not settled.
-    chosen = _selected(select(Message.id, Message.urgency), ids, campaign_id, trunk_id).with_for_update()
-    rows = session.execute(chosen)
-    urgency: dict[int, int] = {row.id: row.urgency for row in rows}
+    chosen = _selected(select(Message.id, Message.urgency).with_for_update(), ids, campaign_id, trunk_id)
+    urgency: dict[int, int] = {row.id: row.urgency for statement in chosen for row in session.execute(statement)}
     found = list(urgency)
     kept = 0
     for part in chunks(found):
@@ -107,15 +106,18 @@ def _step(session: Session, target: MessageState, ids: Iterable[int], values: di
     step_each(session, target, [{"id": message_id, **values} for message_id in ids], only_from=_IN_DOUBT)
 
 
-def _selected(statement: Any, ids: Collection[int] | None, campaign_id: int | None, trunk_id: int | None) -> Any:
+def _selected(
+    statement: Any, ids: Collection[int] | None, campaign_id: int | None, trunk_id: int | None
+) -> Iterable[Any]:
+    """The statement for these only, in the order of their ids: several where there are more ids than one may have."""
     statement = statement.where(_DOUBTFUL, Message.state == str(MessageState.IN_DOUBT))
-    if ids is not None:
-        statement = statement.where(Message.id.in_(ids))
     if campaign_id is not None:
         statement = statement.where(Message.campaign_id == campaign_id)
     if trunk_id is not None:
         statement = statement.where(Message.via_trunk_id == trunk_id)
-    return statement
+    if ids is None:
+        return [statement]
+    return (statement.where(Message.id.in_(some)) for some in chunks(sorted(set(ids))))
 
 
 # -- settled by a receipt whose id nobody knows ----------------------------------------------------------------------

@@ -337,6 +337,19 @@ def test_a_message_in_doubt_is_not_sent_again_unless_the_setting_says_so(databas
     assert [message.id for message in claim(database, trunk_ids[0])] == [again]
 
 
+def test_any_number_of_messages_in_doubt_can_be_settled_by_their_ids(database, queue, trunk_ids):
+    ids = [queue(number=f"60000000{n}") for n in range(3)]
+    claim(database, trunk_ids[0])
+    record(database, trunk_ids[0], *(InDoubt(message_id, "no answer") for message_id in ids))
+    many = range(ids[0] + 70_000, ids[0], -1)  # more than a database takes parameters; not the first one
+    with database.write() as session:
+        assert [message.id for message in outbox.doubtful(session, ids=many)] == ids[1:]
+        assert [message.id for message in outbox.doubtful(session, ids=many, limit=1)] == ids[1:2]
+        assert outbox.resolve(session, "sent", now=NOW, ids=many).changed == 2
+        assert outbox.resolve(session, "sent", now=NOW, ids=[]).changed == 0
+    assert [state(database, message_id) for message_id in ids] == ["in_doubt", "accepted", "accepted"]
+
+
 def test_what_a_dead_daemon_had_submitted_is_in_doubt_and_the_rest_is_not(database, queue, trunk_ids):
     sent, waiting = queue(), queue(number="600000002")
     claim(database, trunk_ids[0], room=1, daemon_id=77)
