@@ -236,7 +236,7 @@ def _print_csv(rows: Iterator[dict[str, Any]]) -> None:
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(row | {"reason": harmless(row["reason"]), "text": harmless(row["text"] or "")})
+        writer.writerow(row | {name: harmless(row[name] or "") for name in ("reason", "remote_id", "text")})
 
 
 @commands.command(epilog=examples("ixxsms campaign stop spring"))

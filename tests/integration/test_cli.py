@@ -24,11 +24,13 @@ from typing import NamedTuple
 
 import pytest
 from http_api import Api, Said
+from sqlalchemy import update
 
 import ixxsms as package
 from ixxsms import codes, daemons, outbox, receipts, trunks
 from ixxsms.cli import main
 from ixxsms.events import Heard, InDoubt, Receipt
+from ixxsms.models import Message
 from ixxsms.testing import FakeSMSC
 
 PROGRAM = (sys.executable, "-m", "ixxsms")
@@ -665,6 +667,14 @@ def test_a_campaign_from_its_creation_to_its_end(clients, home):
     assert "finished" in clients("campaign", "show", "spring", "--follow").err
     clients.done("campaign", "delete", "spring")
     assert [view["name"] for view in clients.json("campaign", "list")] == ["outgoing queue"]
+
+
+def test_what_an_smsc_wrote_is_no_formula_in_the_csv_of_a_campaign(clients):
+    clients.done("campaign", "create", "spring", "--text", "Hola", "--list", "clients")
+    with package.open() as pbx, pbx.database.write() as session:
+        session.execute(update(Message).values(remote_id="=1+1", reason="@SUM(A1)"))
+    rows = list(csv.DictReader(io.StringIO(clients.done("campaign", "numbers", "spring", "--csv"))))
+    assert {(row["remote_id"], row["reason"]) for row in rows} == {("'=1+1", "'@SUM(A1)")}
 
 
 def test_a_campaign_from_a_file_and_a_list(clients, home):
