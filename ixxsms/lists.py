@@ -38,7 +38,6 @@ __all__ = [
     "get",
     "import_rows",
     "include",
-    "known",
     "members",
     "show",
 ]
