@@ -36,7 +36,7 @@ from ixxsms.names import check_name
 from ixxsms.numbering import Plan, check_sender_id
 from ixxsms.states import OPEN, CampaignState, MessageState, check_campaign_step
 
-__all__ = ["all_campaigns", "create", "delete_campaign", "edit", "get", "numbers", "resume", "show", "stop"]
+__all__ = ["all_campaigns", "cancel", "create", "delete_campaign", "edit", "get", "numbers", "resume", "show", "stop"]
 
 #: The messages without a campaign, shown as if they were one: always first, never deleted.
 OUTGOING_QUEUE = "outgoing queue"
@@ -265,6 +265,22 @@ def stop(session: Session, name: str) -> Campaign:
 def resume(session: Session, name: str) -> Campaign:
     """Let a campaign run when its date and hours come."""
     return _step(session, name, CampaignState.RUNNING)
+
+
+def cancel(session: Session, name: str) -> Campaign:
+    """End a campaign for good: nothing more of it is claimed, and `take_back` cancels its messages."""
+    return _step(session, name, CampaignState.CANCELLED)
+
+
+def take_back(session: Session, now: float) -> None:
+    """Messages of cancelled campaigns that are queued, also such as a trunk has handed back since, are cancelled."""
+    queued = select(Message.id).where(Message.campaign_id == Campaign.id, outbox.QUEUED)
+    found = select(Campaign.id).where(Campaign.state == str(CampaignState.CANCELLED), queued.exists())
+    campaign_ids = session.scalars(found).all()
+    if campaign_ids:
+        outbox.hold(session, campaign_ids)
+        outbox.cancel_some(session, campaign_ids, now)
+        outbox.forget(session, campaign_ids)
 
 
 def _step(session: Session, name: str, target: CampaignState) -> Campaign:

@@ -242,6 +242,7 @@ class Service:
         outbox.new_rounds(session, now)
         if self.config.message_lifetime_hours:
             outbox.expire(session, now - self.config.message_lifetime_hours * 3600, now)
+        campaigns.take_back(session, now)
         campaigns.reopen(session)
         campaigns.finish(session, now)
         receipts.match_again(session, now - MATCH_AGAIN, now, next_trunks(session, self.config.heartbeat_seconds))

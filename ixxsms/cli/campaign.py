@@ -275,6 +275,17 @@ def edit(
     say(f"The campaign {name} is changed.")
 
 
+@commands.command(epilog=examples("ixxsms campaign cancel spring"))
+def cancel(name: Name) -> None:
+    """End a campaign for good. What is under way goes on to its answer, the rest is never sent, and all is kept.
+
+    A running ixxmassivesms takes back what waits, some thousand messages a second.
+    """
+    with ixxsms.open() as pbx:
+        campaign = pbx.campaigns.cancel(name)
+    say(f"The campaign {campaign.name} is {campaign.state}.")
+
+
 @commands.command(epilog=examples("ixxsms campaign delete spring"))
 def delete(name: Name) -> None:
     """Delete a campaign with its messages. Refused while it runs."""

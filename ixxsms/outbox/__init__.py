@@ -27,7 +27,19 @@ from ixxsms.outbox.outcomes import (
     tell_why,
     unclaim,
 )
-from ixxsms.outbox.queue import NOW, Draft, add, cancel, check_text, enqueue, exclude, expire, new_rounds, prepare
+from ixxsms.outbox.queue import (
+    NOW,
+    Draft,
+    add,
+    cancel,
+    cancel_some,
+    check_text,
+    enqueue,
+    exclude,
+    expire,
+    new_rounds,
+    prepare,
+)
 from ixxsms.outbox.routing import find_route, reroute, route_of, with_gone_route
 from ixxsms.outbox.steps import FRESH, QUEUED
 from ixxsms.outbox.tallies import Counted, count, counted, counts, due, forget, keep, queue_is_large
@@ -58,6 +70,7 @@ __all__ = [
     "Verdict",
     "add",
     "cancel",
+    "cancel_some",
     "check_text",
     "claim",
     "count",

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from ixxsms import campaigns, config, daemons, inbox, lists, numbering_plan, outbox, routes, single, status, trunks
 from ixxsms.csvfile import Row
 from ixxsms.drivers.base import Link
+from ixxsms.errors import BadInput
 from ixxsms.events import Accepted, Deferred, Heard, Refused
 from ixxsms.journal import Journal, Life
 from ixxsms.models import Route, RoutePrefix, RouteTrunk
@@ -446,6 +447,25 @@ def test_the_pace_holds_where_the_trunks_alphabet_makes_more_segments_than_were_
     assert pbx.show().states["delivered"] == 6
     # Six segments would be gone in 0.2 seconds; the debt of the last two messages is not waited for.
     assert smsc.received[-1].at - smsc.received[0].at > 0.4
+
+
+def test_a_cancelled_campaign_sends_nothing_more_and_keeps_what_became_of_it(pbx, smsc):
+    trunk_id = pbx.smpp("one", smsc.port)
+    pbx.campaign(20)
+    with pbx.database.write() as session:
+        alive = daemons.register(session, [trunk_id], time.time())
+        (place,) = campaigns.sendable(session, trunk_id, time.time())
+        first, second = outbox.claim(session, trunk_id, alive, [place], room=2, better=(), now=time.time())
+    with pbx.database.write() as session:
+        campaigns.cancel(session, "promo")
+        heard = Heard([Accepted(first.id, ("a1",)), Deferred(second.id, "busy", retry_after=0.0)])
+        outbox.record(session, trunk_id, heard, now=time.time(), retry=outbox.Retry(5, 0.0))
+        daemons.forget(session, alive)
+    pbx.drain()
+    assert (pbx.show().state, smsc.received) == ("cancelled", [])
+    assert {state: count for state, count in pbx.show().states.items() if count} == {"accepted": 1, "cancelled": 19}
+    with pbx.database.write() as session, pytest.raises(BadInput, match="is cancelled"):
+        campaigns.resume(session, "promo")
 
 
 def test_what_a_killed_daemon_had_in_its_window_is_in_doubt_and_the_rest_is_sent(pbx, smsc):

@@ -53,7 +53,7 @@ PROMISED = {
     "campaign show": "--follow",
     "campaign numbers": "--state --csv --limit",
     "campaign edit": "--text --start --from --to",
-    **dict.fromkeys(["campaign stop", "campaign resume", "campaign delete"], ""),
+    **dict.fromkeys(["campaign stop", "campaign resume", "campaign cancel", "campaign delete"], ""),
     "send": "--trunk --sender-id --queue",
     "outbox": "--state --limit",
     "outbox doubt": "--campaign --trunk --limit",
@@ -76,7 +76,7 @@ SHOWING_NOTHING = {"init", "optout export", "list include", "list export", "list
 SHOWING_NOTHING |= {f"trunk {verb}" for verb in ("add", "edit", "enable", "disable", "remove")}
 SHOWING_NOTHING |= {f"route {verb}" for verb in ("add", "set", "remove")}
 SHOWING_NOTHING |= {f"db {verb}" for verb in ("upgrade", "check", "backup")}
-SHOWING_NOTHING |= {f"campaign {verb}" for verb in ("stop", "resume", "delete")}
+SHOWING_NOTHING |= {f"campaign {verb}" for verb in ("stop", "resume", "cancel", "delete")}
 
 
 def commands():
