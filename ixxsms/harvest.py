@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import phonenumbers
@@ -144,16 +144,19 @@ def look(
 
 
 def keep(session: Session, found: Found, *, now: float) -> HarvestReport:
-    """Put what was found on the list, which is made where there is none, and remember how far the CDRs were read."""
+    """Put what was found on the list, which is made where there is none, and remember how far the CDRs were read.
+
+    The report counts what others have put there since the look as already there.
+    """
     chosen = _find(session, found.list_name, create=True) or lists.create(session, found.list_name, now=now)
     starts = range(0, len(found.numbers), _BATCH)
     batches = (dict.fromkeys(found.numbers[at : at + _BATCH]) for at in starts)
-    lists.add_many(session, chosen.id, batches, "cdr", now)
+    new = lists.add_many(session, chosen.id, batches, "cdr", now)
     if found.mark:
         session.merge(HarvestMark(list_id=chosen.id, source=found.digest, mark=found.mark, harvested_at=now))
     elif gone := session.get(HarvestMark, (chosen.id, found.digest)):
         session.delete(gone)
-    return found.report
+    return replace(found.report, new=new, already_there=found.report.mobiles - new)
 
 
 def _find(session: Session, name: str, create: bool) -> NumberList | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from ixxsms.cli.output import progress_bar
 from ixxsms.errors import BadFile, BadInput
@@ -47,11 +49,28 @@ def number_file(file: str) -> Iterator[Iterator[Row]]:
     """The rows of a file of numbers, with a progress bar while they are read."""
     from ixxsms import csvfile
 
-    with progress_bar("reading") as progress:
-        if file == "-":
-            yield csvfile.rows(sys.stdin.buffer, name="on standard input", progress=progress)
-        else:
-            yield csvfile.rows(file, progress=progress)
+    name = "on standard input" if file == "-" else file
+    with progress_bar("reading") as progress, _whole(file, name) as source:
+        yield csvfile.rows(source, name=name, progress=progress)
+
+
+@contextmanager
+def _whole(file: str, name: str) -> Iterator[str | BinaryIO]:
+    """The file; of what a program or a person is still writing a copy, as soon as its end has come.
+
+    Rows are read in a transaction, and on SQLite every other writer waits for that.
+    """
+    if file != "-" and Path(file).is_file():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        try:
+            with nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb") as stream:
+                shutil.copyfileobj(stream, copy)
+            copy.seek(0)
+        except OSError as error:
+            raise BadFile(f"The file {name} cannot be read: {error.strerror or error}.") from error
+        yield copy
 
 
 @contextmanager

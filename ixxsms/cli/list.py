@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +32,8 @@ from ixxsms.errors import BadInput
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ixxsms.harvest import HarvestReport
+    from ixxsms.csvfile import Row
+    from ixxsms.harvest import Found
     from ixxsms.imports import ImportReport
     from ixxsms.pbx import Pbx
 
@@ -60,13 +63,16 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create a list: empty, from a file, from the call records."""
-    from ixxsms import lists
+    from ixxsms import harvest, lists
 
     answer: dict[str, Any] = {"name": name}
-    with ixxsms.open() as pbx, pbx.database.write() as session:  # one transaction: no list where its filling fails
-        answer["name"] = lists.create(session, name, now=time.time()).name
-        imported = _import(pbx, session, name, csv_file) if csv_file else None
-        harvested = _harvest(pbx, session, name) if cdr else None
+    with ixxsms.open() as pbx:
+        found = _look(pbx, name) if cdr else None
+        # A single transaction: no list where its filling fails. And as late as can be: no daemon should wait for it.
+        with number_file(csv_file) if csv_file else nullcontext() as rows, pbx.database.write() as session:
+            answer["name"] = lists.create(session, name, now=time.time()).name
+            imported = _import(pbx, session, name, rows) if rows else None
+            harvested = harvest.keep(session, found, now=time.time()) if found else None
     if as_json:
         answer |= {"import": import_json(imported)} if imported else {}
         answer |= {"harvest": harvest_json(harvested)} if harvested else {}
@@ -79,15 +85,14 @@ def create(
         print_harvest(harvested)
 
 
-def _import(pbx: Pbx, session: Session, name: str, file: str) -> ImportReport:
+def _import(pbx: Pbx, session: Session, name: str, rows: Iterator[Row]) -> ImportReport:
     from ixxsms import lists, numbering_plan
 
     plan = numbering_plan.get(session)
-    with number_file(file) as rows:
-        return lists.import_rows(session, plan, name, rows, max_segments=pbx.config.max_segments, now=time.time())
+    return lists.import_rows(session, plan, name, rows, max_segments=pbx.config.max_segments, now=time.time())
 
 
-def _harvest(pbx: Pbx, session: Session, name: str) -> HarvestReport:
+def _look(pbx: Pbx, name: str) -> Found:
     from datetime import timedelta
 
     from ixxsms import harvest, numbering_plan
@@ -97,9 +102,9 @@ def _harvest(pbx: Pbx, session: Session, name: str) -> HarvestReport:
         raise BadInput("No call records are configured; set cdr_url.")
     source = open_cdr(pbx.config.cdr_url, pbx.config.cdr_table)
     overlap = timedelta(hours=pbx.config.harvest_overlap_hours)
-    plan = numbering_plan.get(session)
-    with progress_bar("harvesting") as progress:
-        return harvest.harvest(
+    with pbx.database.read() as session, progress_bar("harvesting") as progress:
+        plan = numbering_plan.get(session)
+        return harvest.look(
             session, plan, name, source, Filters(direction="both"), now=time.time(), progress=progress, overlap=overlap
         )
 

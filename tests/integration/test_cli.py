@@ -28,6 +28,7 @@ from sqlalchemy import update
 
 import ixxsms as package
 from ixxsms import codes, daemons, outbox, receipts, trunks
+from ixxsms.asterisk.cdr import open_cdr
 from ixxsms.cli import main
 from ixxsms.events import Heard, InDoubt, Receipt
 from ixxsms.models import Message
@@ -113,6 +114,11 @@ def write_script(home: Path, name: str, body: str = 'echo "0;ok;0;0"', mode: int
     script = home / "scripts" / name
     script.write_text(f"#!/bin/sh\n{body}\n")
     script.chmod(mode)
+
+
+def others_may_write(home: Path) -> None:
+    with closing(sqlite3.connect(home / "ixxsms.db", timeout=2)) as other:
+        other.execute("BEGIN IMMEDIATE")
 
 
 def write_calls(home: Path, *rows: tuple[str, str]) -> None:
@@ -540,6 +546,36 @@ def test_a_list_is_filled_from_files_by_hand_and_from_standard_input(ready, home
     assert "clients" in ready.done("list", "list")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list", "import", "clients", "-"],
+        ["list", "import", "clients", "/dev/stdin"],
+        ["list", "create", "new", "--csv", "-"],
+        ["optout", "import", "-"],
+        ["campaign", "create", "spring", "--text", "Hola", "--csv", "-"],
+    ],
+    ids=" ".join,
+)
+def test_other_programs_may_write_while_numbers_come_slowly_on_standard_input(ready, home, command):
+    ready.done("list", "create", "clients")
+    numbers = b"".join(b"600%06d\n" % n for n in range(20_000))  # more than a pipe holds: it has begun to read
+    with subprocess.Popen([*PROGRAM, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as importing:
+        importing.stdin.write(numbers)
+        others_may_write(home)
+        said, _ = importing.communicate(b"600100001\n")
+    assert importing.returncode == 0
+    assert re.search(rb"^new +20001$", said, re.M)
+
+
+def test_a_pipe_is_read_as_a_file_of_numbers_and_a_folder_is_none(ready, home):
+    ready.done("list", "create", "clients")
+    os.mkfifo(home / "pipe")
+    with subprocess.Popen(["sh", "-c", "echo 600123005 > pipe"]):
+        assert ready.json("list", "import", "clients", "pipe")["new"] == 1
+    assert "cannot be read: Is a directory" in ready.refused("list", "import", "clients", str(home))
+
+
 def test_an_export_is_imported_again_as_it_was_and_its_file_is_private(ready, home):
     ready.done("list", "create", "a", "--csv", "-", stdin=b'600123001,"=1+1, ""x""\nb"\n+447911123456,\n')
     ready.done("list", "exclude", "a", "600123001")
@@ -606,6 +642,30 @@ def test_a_list_is_created_from_the_call_records(ready, home):
     write_calls(home, *CALLS)
     assert ready.json("list", "create", "callers", "--cdr")["harvest"]["new"] == 2
     assert {member["source"] for member in ready.json("list", "show", "callers")["members"]} == {"cdr"}
+
+
+def test_other_programs_may_write_while_the_call_records_for_a_new_list_are_read(ready, home, monkeypatch):
+    class Slow:
+        def __init__(self, *where):
+            self._source = open_cdr(*where)
+            self.identity = self._source.identity
+
+        def read(self, *args, **kwargs):
+            for batch in self._source.read(*args, **kwargs):
+                others_may_write(home)
+                yield batch
+
+    monkeypatch.setattr("ixxsms.asterisk.cdr.open_cdr", Slow)
+    write_calls(home, *CALLS)
+    assert ready.json("list", "create", "callers", "--cdr")["harvest"]["new"] == 2
+
+
+def test_a_number_of_the_file_and_of_the_call_records_is_new_on_the_list_once(ready, home):
+    write_calls(home, *CALLS)
+    created = ready.json("list", "create", "both", "--csv", "-", "--cdr", stdin=b"600100001\n600100009\n")
+    assert created["import"]["new"] == 2
+    assert {"mobiles": 2, "new": 1, "already_there": 1}.items() <= created["harvest"].items()
+    assert ready.json("list", "show", "both")["total"] == 3
 
 
 def test_call_records_that_cannot_be_read_leave_no_list(ready, home, monkeypatch):
