@@ -94,16 +94,20 @@ class Routes:
             "queue": self._answered(self._queue),
             "list": self._answered(self._simply(answers.list_), "LISTSTATUS", "LISTERROR"),
             "inbox": self._answered(self._simply(answers.inbox_)),
-            "sip-message": self._answered(self._simply(answers.sip_message)),
+            "sip-message": self._answered(self._simply(answers.sip_message), SMSREPLY=answers.NOT_KNOWN),
         }
 
     async def unknown(self, call: Call) -> None:
         await call.set_variables(of_reply(answers.failed(f'There is no FastAGI route "{call.route[:40]}".')))
 
     def _answered(
-        self, answer: Callable[[Call], Awaitable[Variables]], status: str = "SMSSTATUS", error: str = "SMSERROR"
+        self,
+        answer: Callable[[Call], Awaitable[Variables]],
+        status: str = "SMSSTATUS",
+        error: str = "SMSERROR",
+        **failed: str,
     ) -> fastagi.Route:
-        """A route that sets the variables of the answer, and FAILED with its reason where there is none."""
+        """A route that sets the variables of the answer; where there is none `failed`, and FAILED with its reason."""
 
         async def route(call: Call) -> None:
             if call.env.get("agi_relayed"):
@@ -113,7 +117,7 @@ class Routes:
                 values = await answer(call)
             except Error as problem:
                 log.error("the FastAGI route %s: %s", call.route, problem)
-                values = {error: str(problem), status: "FAILED"}
+                values = {**failed, error: str(problem), status: "FAILED"}
             await call.set_variables(values)
 
         return route

@@ -24,6 +24,9 @@ Variables = dict[str, str]
 #: The text of a one-time code where the dialplan gives none.
 CODE_TEXT = "{code}"
 
+#: What a SIP phone hears where its message may be queued, or not.
+NOT_KNOWN = "The SMS may not be sent; the log of the service says why."
+
 
 def of_reply(reply: Reply) -> Variables:
     """SMSSTATUS comes last: whoever reads it set knows that the others are."""

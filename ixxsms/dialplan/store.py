@@ -32,6 +32,12 @@ Work = Callable[[Session, Plan, float], T]
 #: The same for several calls at once: it gets what each of them has, too, and gives a result for each.
 Batch = Callable[[Session, Plan, float, Sequence[Any]], Sequence[Any]]
 
+#: Seconds that a call waits for a transaction, for the caller hears silence meanwhile. An import may hold the database
+#: longer. An AGI script must be willing to wait longer for us (`DONE`), or it would have to guess.
+BUSY = 10.0
+
+_BUSY_SENTENCE = "The database is busy; what was asked for may still be done, and an SMS still be queued."
+
 #: Seconds between two looks at the messages that calls wait for. Of those that this daemon sends itself, nearly all,
 #: the senders tell at once.
 LOOK = 0.03
@@ -75,7 +81,6 @@ def _all_of(session: Session, plan: Plan, jobs: Sequence[_Job]) -> list[Any]:
 
 @dataclass
 class _Waiter:
-    until: float
     gone: Callable[[], bool]
     future: asyncio.Future[Outcome | None]
 
@@ -100,6 +105,7 @@ class Store:
     async def write(self, work: Work[T], *, wake: bool = False) -> T:
         """Do the work in a transaction, together with that of other calls. Raises what it raises, and DatabaseError.
 
+        Where it takes longer than a call may wait, that is raised too, and the work is done all the same.
         `wake`: somebody waits for what the senders make of it.
         """
         result: T = await self._write(_Job(_each, work, wake))
@@ -115,7 +121,10 @@ class Store:
         if not self._writing:
             self._writing = True
             self._loop.call_soon(self._begin)  # with all that comes in this turn of the loop
-        return await future
+        try:
+            return await asyncio.wait_for(future, BUSY)
+        except TimeoutError:
+            raise DatabaseError(_BUSY_SENTENCE) from None
 
     async def outcome(self, message_id: int, seconds: float, gone: Callable[[], bool]) -> Outcome | None:
         """Wait until the message is settled; None where `seconds` are over or nobody waits for it any more."""
@@ -124,10 +133,14 @@ class Store:
         if self._ending:
             return None
         future: asyncio.Future[Outcome | None] = self._loop.create_future()
-        self._waiting[message_id] = _Waiter(time.monotonic() + seconds, gone, future)
+        self._waiting[message_id] = _Waiter(gone, future)
         if self._watching is None or self._watching.done():
             self._watching = self._loop.create_task(self._watch())
-        return await future
+        try:
+            return await asyncio.wait_for(future, seconds)  # not only between two looks: one may take long
+        except TimeoutError:
+            self._waiting.pop(message_id, None)
+            return None
 
     def accepted(self, message_ids: Sequence[int]) -> None:
         """An SMSC has taken these messages, though it may not be recorded yet. From any thread."""
@@ -238,8 +251,7 @@ class Store:
                 found = await self._loop.run_in_executor(self._reader, self._settled, list(self._waiting))
             except DatabaseError:
                 found = {}
-            now = time.monotonic()
-            given_up = {i: None for i, waiter in self._waiting.items() if now >= waiter.until or waiter.gone()}
+            given_up = {i: None for i, waiter in self._waiting.items() if waiter.gone()}
             self._answer({**given_up, **found})
 
     def _settled(self, ids: list[int]) -> dict[int, Outcome]:
