@@ -1,19 +1,20 @@
-"""Which SIP phone an incoming SMS goes to, by the number of ours that it was sent to, and whom a mail goes to where
-the phone is away. Verbs take an open session and never commit.
+"""Which SIP phone an incoming SMS goes to, by the number of ours that it was sent to, and so which number the phone
+writes from; and whom a mail goes to where the phone is away. Verbs take an open session and never commit.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ixxsms.errors import BadInput, Duplicate, NotFound
 from ixxsms.models import SipRoute
-from ixxsms.numbering import Plan, check
+from ixxsms.numbering import Plan, check, check_sender_id
 
-__all__ = ["add", "all_routes", "did_form", "find", "remove"]
+__all__ = ["add", "all_routes", "did_form", "find", "remove", "sender_id"]
 
 #: The name of an endpoint in pjsip.conf: nothing in it that would lead a MessageSend elsewhere.
 _ENDPOINT = re.compile(r"[A-Za-z0-9_.+-]{1,80}")
@@ -51,6 +52,17 @@ def all_routes(session: Session) -> list[SipRoute]:
 def find(session: Session, plan: Plan, did: str) -> SipRoute | None:
     """The route of what was sent to this number, if there is one."""
     return session.get(SipRoute, did_form(plan, did))
+
+
+def sender_id(session: Session, endpoint: str) -> str:
+    """The number whose SMS go to this endpoint, of several the first: an answer to it comes back to the phone.
+
+    Empty where there is none, or none that can be a sender id.
+    """
+    for did in session.scalars(select(SipRoute.did).where(SipRoute.endpoint == endpoint).order_by(SipRoute.did)):
+        with suppress(BadInput):
+            return check_sender_id(did)
+    return ""
 
 
 def remove(session: Session, plan: Plan, did: str) -> None:

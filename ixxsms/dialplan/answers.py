@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ixxsms import inbox, lists, onetimecodes, outbox, requests
+from ixxsms import inbox, lists, onetimecodes, outbox, requests, sip_routes
 from ixxsms.asterisk.variables import Asked, in_base64, sip_user
 from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
@@ -135,9 +135,12 @@ def _incoming(row: Incoming | None, status: str, error: str = "") -> Variables:
 
 
 def sip_message(session: Session, config: Config, plan: Plan, asked: Asked, now: float) -> Variables:
-    """NUMBER,BODY,FROM: what a SIP phone wrote. SMSREPLY is for it, SMSUSER is who it is."""
+    """NUMBER,BODY,FROM: what a SIP phone wrote. SMSREPLY is for it, SMSUSER is who it is.
+
+    It leaves under the number whose SMS go to the phone, if there is one.
+    """
     user = _sip_user(asked)
-    args = (asked.argument(0, "number"), asked.argument(1, "text"))
+    args = (asked.argument(0, "number"), asked.argument(1, "text"), "", sip_routes.sender_id(session, user))
     reply = send(session, config, plan, Asked(f"sip:{user}", args), now, urgent=False)
     error = reply.error
     if reply.status is Status.REFUSED and not args[1].removeprefix("base64:").strip("."):

@@ -13,6 +13,7 @@ import asterisks
 import hooked
 import pytest
 from asterisks import wait_until
+from dialplans import ROOT
 from hooked import Hooked, never
 from servers import free_port
 from sip_agent import SipAgent
@@ -40,6 +41,36 @@ password=pw1
 [phone1]
 type=aor
 max_contacts=1
+[phone2]
+type=endpoint
+message_context=ixxsms-sip-messages
+disallow=all
+allow=alaw
+aors=phone2
+auth=phone2
+[phone2]
+type=auth
+auth_type=userpass
+username=phone2
+password=pw2
+[phone2]
+type=aor
+max_contacts=1
+[phone3]
+type=endpoint
+message_context=ixxsms-sip-messages
+disallow=all
+allow=alaw
+aors=phone3
+auth=phone3
+[phone3]
+type=auth
+auth_type=userpass
+username=phone3
+password=pw3
+[phone3]
+type=aor
+max_contacts=1
 [away]
 type=endpoint
 disallow=all
@@ -50,7 +81,7 @@ type=aor
 max_contacts=1
 """
 
-OURS, AWAY, NOWHERE = "34900100100", "34900100101", "34900100102"
+OURS, AWAY, NOWHERE, SECOND = "34900100100", "34900100101", "34900100102", "34900100103"
 
 
 class MailServer:
@@ -107,13 +138,18 @@ def pbx(
     asterisk_root: Path, set_up, tmp_path_factory: pytest.TempPathFactory, mails: MailServer, sip_port: int
 ) -> Iterator[Hooked]:
     folder, confs = tmp_path_factory.mktemp("sip"), {"pjsip.conf": PJSIP_CONF.format(port=sip_port)}
-    settings = {"smtp_host": f"127.0.0.1:{mails.port}", "sip_domain": "pbx.example.net"}
+    fastagi_port = free_port()
+    settings = {"smtp_host": f"127.0.0.1:{mails.port}", "sip_domain": "pbx.example.net", "fastagi_port": fastagi_port}
+    ours = (ROOT / "dialplan/extensions_ixxsms.conf").read_text(encoding="utf-8")
+    dialplan = f"[globals]\nIXXSMS_AGI=agi://127.0.0.1:{fastagi_port}\n{DIALPLAN}{ours}"
     with hooked.hooked(
-        asterisk_root, set_up("sqlite"), folder, DIALPLAN, modules=asterisks.PJSIP, confs=confs, **settings
+        asterisk_root, set_up("sqlite"), folder, dialplan, modules=asterisks.PJSIP, confs=confs, **settings
     ) as made:
         made.route(OURS, "phone1", "ana@example.net")
         made.route(AWAY, "away", "berta@example.net")
         made.route(NOWHERE, "nobody-has-this")
+        made.route(SECOND, "phone2")
+        made.route("900100104", "phone2")  # of several numbers the first
         with made.serving():
             made.wait_up()
             yield made
@@ -149,6 +185,31 @@ def test_the_message_comes_from_the_number_so_that_the_phone_can_answer(pbx, pho
     wait_until(lambda: len(pbx.texts_to("34600123456")) > before)
     assert pbx.texts_to("34600123456")[-1] == 'It is me, "Ana"\nñ €'
     pbx.listener.wait("SMSStatus", Id="from-phone", State="delivered")
+
+
+def test_what_a_phone_writes_leaves_under_its_number_and_the_answer_comes_back_to_it(pbx, phone, sip_port):
+    with SipAgent("phone2", sip_port, "pw2") as second:
+        assert second.register() == 200
+        assert second.message("600123450", "call me") == 202
+        assert second.next_message(10).text.endswith("is queued.")
+        wait_until(lambda: pbx.texts_to("34600123450"))
+        (sent,) = [each for each in pbx.smsc.received if each.destination == "34600123450"]
+        assert sent.source_addr == SECOND
+        pbx.smsc.deliver("34600123450", sent.source_addr, "at five")
+        assert second.next_message(10).text == "at five"
+        assert second.register(0) == 200
+    assert phone.messages.empty()
+
+
+def test_what_a_phone_without_a_number_writes_leaves_under_the_sender_id_of_the_trunk(pbx, sip_port):
+    with SipAgent("phone3", sip_port, "pw3") as third:
+        assert third.register() == 200
+        assert third.message("600123451", "hola") == 202
+        assert third.next_message(10).text.endswith("is queued.")
+        assert third.register(0) == 200
+    wait_until(lambda: pbx.texts_to("34600123451"))
+    (sent,) = [each for each in pbx.smsc.received if each.destination == "34600123451"]
+    assert sent.source_addr == ""
 
 
 def test_what_a_phone_that_is_away_would_have_got_is_mailed_once(pbx, mails):

@@ -297,6 +297,19 @@ def test_a_route_is_found_by_any_spelling_of_its_number(rules):
             sip_routes.remove(session, plan, "900100100")
 
 
+def test_a_phone_writes_from_the_first_of_its_numbers_that_can_be_a_sender_id(rules):
+    with rules.database.write() as session:
+        plan = numbering_plan.get(session)
+        for did in ("0" * 16, "900 100 102", "900 100 101"):
+            sip_routes.add(session, plan, did, "phone1")
+        sip_routes.add(session, plan, "+44 20 7946 0001", "abroad")
+        sip_routes.add(session, plan, "900100100", "phone2")
+        assert sip_routes.sender_id(session, "phone2") == "34900100100"
+        assert sip_routes.sender_id(session, "phone3") == ""
+        assert sip_routes.sender_id(session, "phone1") == "34900100101"
+        assert sip_routes.sender_id(session, "abroad") == "442079460001"
+
+
 @pytest.mark.parametrize(
     ("did", "endpoint", "email"),
     [
