@@ -67,7 +67,9 @@ class Teller:
         wake: Callable[[], None],
     ) -> None:
         self._config, self._act, self._store, self._spawn, self._wake = config, act, store, spawn, wake
+        #: So many events, and so many pieces to its phone, have left of an SMS that is not announced yet.
         self._told_of: dict[int, int] = {}
+        self._phoned_of: dict[int, int] = {}
         self._calls: list[tuple[CallBack, float]] = []  # each with when its SMS came
         self._forgot = 0.0
 
@@ -107,6 +109,7 @@ class Teller:
             await self._to_phone(sms, route)
         queued, calls = await self._store(_settle, self._config, sms, time.time())
         self._told_of.pop(sms.id, None)
+        self._phoned_of.pop(sms.id, None)
         if queued:
             self._wake()
         self._calls += [(call, sms.received_at) for call in calls]
@@ -120,7 +123,9 @@ class Teller:
     async def _to_phone(self, sms: Arrived, route: SipRoute) -> None:
         """As SIP MESSAGE; where the phone is away (Asterisk says no more than that it failed), as a mail."""
         who = f"<sip:{quote(sms.source, safe='+')}@{self._config.sip_domain}>"
-        for text in pieces(sms.text):
+        for count, text in enumerate(pieces(sms.text), 1):
+            if count <= self._phoned_of.get(sms.id, 0):
+                continue
             headers = {"Destination": f"pjsip:{route.endpoint}", "From": who, "Base64Body": base64_of(text)}
             answer = await self._act("MessageSend", headers)
             if not answer.ok:
@@ -128,6 +133,7 @@ class Teller:
                 if route.email and self._config.smtp_host:
                     self._spawn(self._mail(sms, route.email))
                 return
+            self._phoned_of[sms.id] = count
 
     async def _mail(self, sms: Arrived, to: str) -> None:
         """In the background: a mail server that is slow or away holds nothing up."""
