@@ -46,13 +46,16 @@ RECENT = 3600.0
 #: Milliseconds that a called back phone may ring.
 RINGING = 45_000
 
+#: In what Asterisk answers to everything once it has been told to stop, though its calls go on for a while.
+SHUTTING_DOWN = "shutting down"
+
 Act = Callable[[str, Mapping[str, Value]], Awaitable[Answer]]
 #: Run a verb in a transaction, in another thread, until the database takes it.
 Store = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Refused(Error):
-    """Asterisk does not let us tell it anything: the rights of our user are not enough."""
+    """Asterisk does not let us tell it anything: the rights of our user are not enough, or it shuts down."""
 
 
 class Teller:
@@ -120,6 +123,13 @@ class Teller:
         if not answer.ok:
             raise Refused(f"Asterisk refuses UserEvent: {one_line(answer.message, 150)}.")
 
+    async def _try(self, action: str, headers: Mapping[str, Value]) -> Answer:
+        """An action that may fail. Where it is because Asterisk shuts down, that says nothing of the phone."""
+        answer = await self._act(action, headers)
+        if not answer.ok and SHUTTING_DOWN in answer.message:
+            raise Refused(f"Asterisk refuses {action}: {one_line(answer.message, 150)}.")
+        return answer
+
     async def _to_phone(self, sms: Arrived, route: SipRoute) -> None:
         """As SIP MESSAGE; where the phone is away (Asterisk says no more than that it failed), as a mail."""
         who = f"<sip:{quote(sms.source, safe='+')}@{self._config.sip_domain}>"
@@ -127,7 +137,7 @@ class Teller:
             if count <= self._phoned_of.get(sms.id, 0):
                 continue
             headers = {"Destination": f"pjsip:{route.endpoint}", "From": who, "Base64Body": base64_of(text)}
-            answer = await self._act("MessageSend", headers)
+            answer = await self._try("MessageSend", headers)
             if not answer.ok:
                 log.info("SMS %d is not delivered to %s: %s", sms.id, route.endpoint, answer.message)
                 if route.email and self._config.smtp_host:
@@ -152,7 +162,7 @@ class Teller:
             call, received_at = self._calls[0]
             why = "Asterisk was away for too long"
             if time.time() - received_at <= RECENT:
-                answer = await self._act("Originate", _originate(call, self._config.incoming_context))
+                answer = await self._try("Originate", _originate(call, self._config.incoming_context))
                 why = "" if answer.ok else answer.message
             self._calls.pop(0)
             if why:

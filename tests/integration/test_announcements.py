@@ -78,6 +78,10 @@ class World:
                             pass
                     except Lost:
                         self.asterisk.lose_after = None  # and it comes back
+                    except Refused as error:
+                        if "shutting down" not in str(error):
+                            raise
+                        self.asterisk.fail = {}  # and the next one comes up
                 await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
@@ -239,6 +243,26 @@ def test_where_asterisk_refuses_events_nothing_counts_as_told(world):
     world.asterisk.fail = {}
     world.tell()
     assert world.texts() == ["hola"]
+
+
+@pytest.mark.parametrize("action", ["MessageSend", "Originate"])
+def test_an_asterisk_that_shuts_down_says_nothing_of_a_phone_and_the_next_one_is_asked(
+    world, action, monkeypatch, caplog
+):
+    mails = []
+    monkeypatch.setattr(mail, "send", lambda *args: mails.append(args))
+    with world.database.write() as session:
+        plan = numbering_plan.get(session)
+        sip_routes.add(session, plan, "900100100", "phone1", "ana@example.net")
+        hook_rules.add(session, plan, "call", "sms", max_segments=10, keyword="call", call_back="PJSIP/{number}@t")
+    world.receive("call me")
+    world.asterisk.fail = {action: "Asterisk is shutting down"}
+    world.tell()
+    assert world.texts() == ["call me"]
+    assert len(world.asterisk.events("MessageSend")) == 1
+    assert len(world.asterisk.events("Originate")) == 1
+    assert mails == []
+    assert "not called back" not in caplog.text
 
 
 def test_an_sms_to_a_routed_number_goes_to_its_phone_in_pieces(world):
