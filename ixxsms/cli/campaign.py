@@ -277,9 +277,10 @@ def edit(
 
 @commands.command(epilog=examples("ixxsms campaign cancel spring"))
 def cancel(name: Name) -> None:
-    """End a campaign for good. What is under way goes on to its answer, the rest is never sent, and all is kept.
+    """End a campaign for good, and keep what became of it.
 
-    A running ixxmassivesms takes back what waits, some thousand messages a second.
+    What is under way goes on to its answer, the rest is never sent: a running ixxmassivesms takes it back, some
+    thousand messages a second.
     """
     with ixxsms.open() as pbx:
         campaign = pbx.campaigns.cancel(name)
