@@ -146,15 +146,19 @@ class Teller:
             self._phoned_of[sms.id] = count
 
     async def _mail(self, sms: Arrived, to: str) -> None:
-        """In the background: a mail server that is slow or away holds nothing up."""
+        """In the background: a mail server that is slow or away holds nothing up, not even the end of the service."""
         host, sender = self._config.smtp_host, self._config.smtp_from
-        for wait in MAIL_WAITS:
-            await asyncio.sleep(wait)
-            try:
-                await asyncio.to_thread(mail.send, host, sender, to, sms.source, sms.destination, sms.text)
-                return
-            except (OSError, ValueError) as error:
-                log.warning("SMS %d could not be mailed to %s: %s", sms.id, to, error)
+        try:
+            for wait in MAIL_WAITS:
+                await asyncio.sleep(wait)
+                try:
+                    await asyncio.to_thread(mail.send, host, sender, to, sms.source, sms.destination, sms.text)
+                    return
+                except (OSError, ValueError) as error:
+                    log.warning("SMS %d could not be mailed to %s: %s", sms.id, to, error)
+        except asyncio.CancelledError:
+            log.error("SMS %d may not have been mailed to %s, for the service stops; it is in the inbox", sms.id, to)
+            raise
         log.error("SMS %d was not mailed; it is in the inbox", sms.id)
 
     async def _call_back(self) -> None:

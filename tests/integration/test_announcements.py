@@ -57,8 +57,11 @@ class World:
         with self.database.write() as session:
             inbox.store(session, 1, [Received(source, destination, text, **part)], time.time() - ago)
 
-    def tell(self):
-        """As a daemon would, until there is nothing more; a new daemon each time."""
+    def tell(self, stops_when=None):
+        """As a daemon would, until there is nothing more; a new daemon each time.
+
+        `stops_when`: as soon as that is so it ends, whatever it still does in the background.
+        """
 
         async def store(verb, *args, read=False):
             with self.database.read() if read else self.database.write() as session:
@@ -82,7 +85,10 @@ class World:
                         if "shutting down" not in str(error):
                             raise
                         self.asterisk.fail = {}  # and the next one comes up
-                await asyncio.gather(*tasks)
+                while stops_when and not stops_when():
+                    await asyncio.sleep(0.01)
+                if not stops_when:
+                    await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -300,6 +306,22 @@ def test_a_phone_that_is_away_gets_a_mail_and_a_mail_server_that_is_away_is_trie
         ("mail.example.net", "ixxsms@localhost", "ana@example.net", "34600123456", "34900100100", "hola ñ")
     ]
     assert world.texts() == ["hola ñ", "nobody to mail"]
+
+
+def test_a_mail_that_still_waits_when_the_service_stops_is_in_the_log(world, monkeypatch, caplog):
+    def send(*_):
+        raise OSError("come back later")
+
+    monkeypatch.setattr(mail, "send", send)
+    with world.database.write() as session:
+        sip_routes.add(session, numbering_plan.get(session), "900100100", "phone1", "ana@example.net")
+    world.asterisk.fail = {"MessageSend": "Message failed to send."}
+    world.receive("hola")
+    world.tell(stops_when=lambda: "come back later" in caplog.text)
+    with world.database.read() as session:
+        sms = session.scalar(select(Incoming.id))
+    assert f"SMS {sms} may not have been mailed to ana@example.net" in caplog.text
+    assert "it is in the inbox" in caplog.text
 
 
 def test_a_keyword_makes_asterisk_call_back_with_the_text_as_base64(world):
