@@ -33,7 +33,8 @@ from ixxsms.telling import Refused, Teller
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for something to tell, between two at our own row, and after a refusal of Asterisk.
+#: Seconds between two looks for something to tell, between two at our own row, and after a refusal of Asterisk or an
+#: error.
 LOOK, REPORT, AGAIN = 0.2, 1.0, 10.0
 
 #: Seconds after the link came up in which nothing is told: other listeners, too, come back after a restart.
@@ -204,6 +205,9 @@ class _Switchboard:
                 pass  # the link says why
             except Refused as error:
                 self._refused(str(error))
+            except Exception:  # one SMS that nobody thought of must not end all, nor fill the log
+                log.exception("Asterisk could not be told")
+                await asyncio.sleep(AGAIN)
 
     def _may_tell(self) -> bool:
         now = time.monotonic()

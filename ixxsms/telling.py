@@ -156,6 +156,8 @@ class Teller:
                     return
                 except (OSError, ValueError) as error:
                     log.warning("SMS %d could not be mailed to %s: %s", sms.id, to, error)
+                except Exception:  # one mail that nobody thought of must not end all
+                    log.exception("SMS %d could not be mailed to %s", sms.id, to)
         except asyncio.CancelledError:
             log.error("SMS %d may not have been mailed to %s, for the service stops; it is in the inbox", sms.id, to)
             raise

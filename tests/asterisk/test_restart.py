@@ -13,8 +13,9 @@ import pytest
 from asterisks import wait_until
 from hooked import Hooked, b64, text_of
 
-from ixxsms import manager
+from ixxsms import edge, manager
 from ixxsms.asterisk import ami
+from ixxsms.telling import Teller
 
 DIALPLAN = """[default]
 exten => 900,1,UserEvent(MissedCall,Number: ${CALLERID(num)},Did: 900,Status: NOANSWER)
@@ -118,6 +119,25 @@ def test_an_asterisk_that_waits_to_shut_down_refuses_and_the_next_one_is_told_at
         pbx.asterisk.start()
         assert text_of(pbx.listener.wait("SMSReceived", 20)) == "while it waited for the call to end"
         wait_until(lambda: pbx.link() == ("up", ""), 10, lambda: str(pbx.links()))
+
+
+def test_an_error_that_nobody_thought_of_is_logged_and_the_link_stays(pbx, monkeypatch, caplog):
+    errors, tell = [RuntimeError("nobody thought of it")], Teller.tell
+
+    async def once_wrong(teller):
+        if errors:
+            raise errors.pop()
+        return await tell(teller)
+
+    monkeypatch.setattr(manager, "AGAIN", 0.5)
+    monkeypatch.setattr(Teller, "tell", once_wrong)
+    with pbx.serving():
+        pbx.wait_up()
+        wait_until(lambda: not errors)
+        pbx.smsc.deliver("34600123456", "34900100100", "after it")
+        assert text_of(pbx.listener.wait("SMSReceived")) == "after it"
+    assert "nobody thought of it" in caplog.text
+    assert not [record for record in caplog.records if record.name == edge.__name__]
 
 
 def test_when_a_daemon_goes_the_next_one_acts_and_nothing_happens_twice(pbx, monkeypatch):

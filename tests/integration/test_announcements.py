@@ -284,8 +284,11 @@ def test_an_sms_to_a_routed_number_goes_to_its_phone_in_pieces(world):
     assert {headers["From"] for headers in sent} == {"<sip:ACME%20%3Cx%3E%40y%3Bz@localhost>"}
 
 
-def test_a_phone_that_is_away_gets_a_mail_and_a_mail_server_that_is_away_is_tried_again(world, monkeypatch):
-    mails, waits = [], [OSError("away"), None]
+@pytest.mark.parametrize("error", [OSError("away"), RuntimeError("nobody thought of it")], ids=repr)
+def test_a_phone_that_is_away_gets_a_mail_and_what_could_not_be_mailed_is_tried_again(
+    world, monkeypatch, caplog, error
+):
+    mails, waits = [], [error, None]
 
     def send(*args):
         if (error := waits.pop(0)) is not None:
@@ -306,6 +309,8 @@ def test_a_phone_that_is_away_gets_a_mail_and_a_mail_server_that_is_away_is_trie
         ("mail.example.net", "ixxsms@localhost", "ana@example.net", "34600123456", "34900100100", "hola ñ")
     ]
     assert world.texts() == ["hola ñ", "nobody to mail"]
+    assert "could not be mailed to ana@example.net" in caplog.text
+    assert str(error) in caplog.text
 
 
 def test_a_mail_that_still_waits_when_the_service_stops_is_in_the_log(world, monkeypatch, caplog):
