@@ -24,7 +24,9 @@ def compose(sender: str, to: str, number: str, did: str, text: str) -> EmailMess
     mail = EmailMessage()
     mail["From"] = one_line(sender, 190)
     mail["To"] = one_line(to, 190)
-    mail["Subject"] = f"SMS from {one_line(number, 40)} to {one_line(did, 40)}"
+    subject = f"SMS from {one_line(number, 40)} to {one_line(did, 40)}"
+    # "=?" begins an encoded word (RFC 2047), and the email package writes out the line break that one may hold.
+    mail["Subject"] = subject.replace("=?", "= ?")
     mail["Date"] = formatdate(localtime=True)
     mail["Message-ID"] = make_msgid(domain="ixxsms")
     mail.set_content(text.encode("utf-8", "replace").decode("utf-8"))
