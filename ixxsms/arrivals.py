@@ -17,7 +17,7 @@ from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.events import Received
 from ixxsms.models import Incoming, OptOut, Request
-from ixxsms.numbering import Check, Plan, check
+from ixxsms.numbering import Check, Plan, check_incoming
 from ixxsms.optouts import Wish
 
 __all__ = ["give_up", "keep", "opts_out"]
@@ -65,7 +65,7 @@ def _obey(session: Session, config: Config, sms: Incoming, now: float) -> None:
         plan = numbering_plan.get(session)
     except NotFound:  # nothing is sent before there is one
         return
-    sender = _sender(plan, sms.source)
+    sender = check_incoming(plan, sms.source)
     if not sender.valid:  # a name or a short code: nothing can be sent to it
         return
     if wish is Wish.OUT:
@@ -76,12 +76,6 @@ def _obey(session: Session, config: Config, sms: Incoming, now: float) -> None:
         optouts.remove(session, plan, sender.number)
         log.info("%s may be written to again", sender.number)
         _answer(session, config, plan, sender, config.optin_text, 0, now)
-
-
-def _sender(plan: Plan, source: str) -> Check:
-    """Who wrote. SMSCs write numbers of other countries without a plus."""
-    found = check(plan, source)
-    return check(plan, f"+{source}") if not found.valid and source.isascii() and source.isdigit() else found
 
 
 def _is_our_own(config: Config, text: str) -> bool:

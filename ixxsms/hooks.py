@@ -23,7 +23,7 @@ from ixxsms.config import Config
 from ixxsms.hook_rules import FIELD, SMS
 from ixxsms.hours import in_hours, minute_of_day
 from ixxsms.models import Hook, HookRun, Member, Trunk
-from ixxsms.numbering import Plan, check
+from ixxsms.numbering import Plan, check, check_incoming
 from ixxsms.requests import Reply, Status
 from ixxsms.sip_routes import did_form
 
@@ -85,7 +85,7 @@ def incoming(
     session: Session, config: Config, plan: Plan, sms_id: int, source: str, destination: str, text: str, now: float
 ) -> tuple[bool, list[CallBack]]:
     """Do what the hooks say of an SMS that came in. Whether a message was queued, and whom Asterisk must call."""
-    sender = check(plan, source)
+    sender = check_incoming(plan, source)
     word = next(iter(text.split()), "").casefold()
     if not sender.mobile or not word or arrivals.opts_out(config, text):
         return False, []

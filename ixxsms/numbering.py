@@ -248,6 +248,12 @@ def check(plan: Plan, raw: str) -> Check:
     return checker(plan)(raw)
 
 
+def check_incoming(plan: Plan, address: str) -> Check:
+    """What the plan says of an address as an SMSC writes it: numbers of other countries without a plus."""
+    found = check(plan, address)
+    return check(plan, f"+{address}") if not found.valid and address.isascii() and address.isdigit() else found
+
+
 @lru_cache(maxsize=64)
 def checker(plan: Plan) -> Callable[[str], Check]:
     """`check` for one plan and many numbers, with what the plan decides worked out beforehand."""

@@ -176,6 +176,18 @@ def test_only_digits_get_into_the_name_of_a_channel(rules):
     assert [call.channel for call in rules.incoming("call", source="+447911123456")[1]] == ["Local/447911123456@out/n"]
 
 
+def test_a_mobile_of_another_country_is_known_as_smscs_write_it_without_a_plus(rules):
+    with rules.database.write() as session:
+        numbering_plan.change(session, mobile_prefixes="6,7,+447")
+    rules.settings = dataclasses.replace(rules.settings, values={**rules.settings.values, "request_prefixes": "34,44"})
+    rules.add("call", "sms", keyword="call", call_back="PJSIP/{number}@trunk", text="We call you", prefix="+44")
+    queued, calls = rules.incoming("call", source="447911123456")
+    assert (queued, [call.channel for call in calls]) == (True, ["PJSIP/447911123456@trunk"])
+    assert rules.incoming("call", source="+447911123456") == (False, [])  # the same number, so it has its answer
+    assert rules.incoming("call", source="442079460001") == (False, [])  # no mobile
+    assert rules.sent() == [("+447911123456", "We call you")]
+
+
 def test_what_a_limit_refuses_does_not_count_as_written_to(rules):
     rules.add()
     rules.settings = dataclasses.replace(rules.settings, values={**rules.settings.values, "request_per_day": 1})
