@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ixxsms.errors import BadInput, Duplicate, NotFound
 from ixxsms.models import SipRoute
-from ixxsms.numbering import Plan, check, check_sender_id
+from ixxsms.numbering import Plan, check, check_incoming, check_sender_id
 
 __all__ = ["add", "all_routes", "did_form", "find", "remove", "sender_id"]
 
@@ -50,8 +50,8 @@ def all_routes(session: Session) -> list[SipRoute]:
 
 
 def find(session: Session, plan: Plan, did: str) -> SipRoute | None:
-    """The route of what was sent to this number, if there is one."""
-    return session.get(SipRoute, did_form(plan, did))
+    """The route of what was sent to this number, if there is one. SMSCs write one of another country without a plus."""
+    return session.get(SipRoute, did_form(plan, did)) or session.get(SipRoute, check_incoming(plan, did).number)
 
 
 def sender_id(session: Session, endpoint: str) -> str:

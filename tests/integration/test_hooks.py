@@ -296,13 +296,16 @@ def test_a_route_is_found_by_any_spelling_of_its_number(rules):
         plan = numbering_plan.get(session)
         sip_routes.add(session, plan, "+34 900 100 100", "phone1", "ana@example.net")
         sip_routes.add(session, plan, "5551", "phone2")
+        sip_routes.add(session, plan, "+44 20 7946 0001", "phone4")
         with pytest.raises(Duplicate):
             sip_routes.add(session, plan, "900100100", "phone3")
     with rules.database.read() as session:
         assert sip_routes.find(session, plan, "34900100100").endpoint == "phone1"
         assert sip_routes.find(session, plan, "5551").endpoint == "phone2"
+        for did in ("+442079460001", "442079460001", sip_routes.sender_id(session, "phone4")):
+            assert sip_routes.find(session, plan, did).endpoint == "phone4"
         assert sip_routes.find(session, plan, "900100101") is None
-        assert [route.did for route in sip_routes.all_routes(session)] == ["34900100100", "5551"]
+        assert {route.did for route in sip_routes.all_routes(session)} == {"34900100100", "5551", "+442079460001"}
     with rules.database.write() as session:
         sip_routes.remove(session, plan, "900100100")
         with pytest.raises(NotFound):
