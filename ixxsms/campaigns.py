@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import case as sql_case
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ixxsms import lists, outbox, trunks
 from ixxsms import text as sms_text
@@ -162,26 +162,27 @@ def _copy_rows(
     """Through a list that lives for this transaction only: the same checks, each number once."""
     passing = lists.create(session, f"campaign {campaign.id} {now:.6f}")
     report = lists.import_rows(session, plan, passing.name, rows, max_segments=max_segments, on_refused=on_refused)
+    excluded = None
     if source is not None:
         mine = select(Member.number).where(Member.list_id == passing.id)
-        excluded = select(Member.number).where(Member.list_id == source.id, Member.excluded.is_(True))
-        session.execute(
-            update(Member).where(Member.list_id == passing.id, Member.number.in_(excluded)).values(excluded=True),
-            execution_options={"synchronize_session": False},
-        )
         _copy_members(session, campaign, source.id, now, but=mine)
-    _copy_members(session, campaign, passing.id, now)
+        same = aliased(Member)
+        there = select(same.number).where(same.list_id == source.id, same.number == Member.number)
+        excluded = exists(there.where(same.excluded.is_(True)))
+    _copy_members(session, campaign, passing.id, now, excluded=excluded)
     lists.delete(session, passing.name)
     return report
 
 
-def _copy_members(session: Session, campaign: Campaign, list_id: int, now: float, but: Any = None) -> None:
-    """One INSERT…SELECT, whatever the size of the list."""
-    excluded = literal(str(MessageState.EXCLUDED), String)
+def _copy_members(
+    session: Session, campaign: Campaign, list_id: int, now: float, but: Any = None, excluded: Any = None
+) -> None:
+    """One INSERT…SELECT, whatever the size of the list. `but`: not these. `excluded`: which are, if not its own."""
+    held_back = literal(str(MessageState.EXCLUDED), String)
+    is_excluded = Member.excluded.is_(True) if excluded is None else excluded
     opted_out = exists(select(OptOut.number).where(OptOut.number == Member.number))
-    state = sql_case(
-        (Member.excluded.is_(True), excluded), (opted_out, excluded), else_=literal(str(MessageState.QUEUED), String)
-    )
+    queued = literal(str(MessageState.QUEUED), String)
+    state = sql_case((is_excluded, held_back), (opted_out, held_back), else_=queued)
     reason = sql_case((opted_out, literal(outbox.OPTED_OUT, Text)), else_=literal("", Text))
     routes = outbox.route_of(session, Member.number) if campaign.trunk_id is None else literal(0, Integer)
     columns = {

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import event, insert, text
 
 from ixxsms import campaigns, hours, inbox, lists, numbering_plan, outbox, receipts, trunks
 from ixxsms.csvfile import Row
@@ -620,6 +620,18 @@ def test_a_list_and_a_file_together_are_one_campaign(database, plan, clients):
     assert messages["34600000001"].text == "own"
     assert messages["34600000005"].state == "excluded"
     assert messages["34700000009"].state == "queued"
+
+
+def test_no_statement_of_a_creation_changes_a_table_that_it_reads_which_mysql_refuses(database, plan, clients):
+    seen = []
+    event.listen(database.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    with database.write() as session:
+        create(session, plan, list_name="clients", rows=[Row(1, "600000001", "own"), Row(2, "600000005", None)])
+    changes = [statement for statement in seen if statement.startswith(("UPDATE", "DELETE"))]
+    assert changes
+    for statement in changes:
+        table = statement.removeprefix("DELETE FROM ").removeprefix("UPDATE ").split()[0]
+        assert f"FROM {table} " not in statement.removeprefix("DELETE FROM").replace("\n", " ")
 
 
 def test_each_of_many_own_texts_counts_as_it_is(database, plan):
