@@ -129,7 +129,8 @@ class Journal:
 
     def _begin(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._file, self._octets = os.open(path, flags, 0o600), 0
+        self._file, self._octets = None, 0  # where it cannot be opened there is none: whoever has the old one closes it
+        self._file = os.open(path, flags, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write([_BOOT_ID.read_text().strip()])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import resource
 import shutil
 import subprocess
@@ -191,6 +192,17 @@ def test_a_renewal_that_does_not_fit_leaves_none(kept, tmp_path):
         kept.renew(list(range(1000)), [])
     assert not kept.kept
     assert not list(tmp_path.iterdir())
+
+
+def test_a_renewal_that_finds_no_folder_any_more_leaves_none_and_closes_only_its_own(kept, tmp_path):
+    shutil.rmtree(tmp_path)
+    closed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "close", closed.append)
+        kept.renew([1], [])
+    assert not kept.kept
+    assert len(closed) == 1
+    os.close(closed[0])
 
 
 def test_without_a_folder_there_is_none_and_nothing_is_known(tmp_path):
