@@ -447,8 +447,13 @@ class Sender:
         if self._store_failed:
             # An earlier commit may have reached the database although its answer did not reach us.
             outbox.give_back(session, self.trunk_id, daemon_id, self._held.owed)
+        failed: list[Refused | Deferred] = [*self._heard.of(Refused), *self._heard.of(Deferred)]
+        not_taken = [*(event.message_id for event in failed), *back] if self._limited else []
+        too_much = usage.held(session, self.trunk_id, daemon_id, not_taken) if not_taken else {}
         self._record(session, now)
         outbox.unclaim(session, self.trunk_id, daemon_id, back, now)
+        if too_much:  # after the messages: who locks both locks them in this order
+            usage.take_off(session, self.trunk_id, too_much)
         outbox.end(session, daemon_id, self._held.ended())
         claimed, leases = self._claim_or_lease(session, room, now) if room >= 1 else ([], [])
         if self._journal:
@@ -509,9 +514,6 @@ class Sender:
         heard = self._heard
         if not heard:
             return
-        failed: list[Refused | Deferred] = [*heard.of(Refused), *heard.of(Deferred)]
-        not_taken = [e.message_id for e in failed] if self._limited else []
-        too_much = usage.held(session, self.trunk_id, self._identity.daemon_id, not_taken) if not_taken else {}
         outbox.record(
             session,
             self.trunk_id,
@@ -533,14 +535,12 @@ class Sender:
         known = [remote_id for e in with_ids for remote_id in e.remote_ids]
         receipts.match_late(session, self.trunk_id, known, now, next_trunks)
         receipts.store(session, self.trunk_id, heard.of(Receipt), now, next_trunks)
-        errors: list[Noted | Refused | Deferred] = [*heard.of(Noted), *failed]
+        errors: list[Noted | Refused | Deferred] = [*heard.of(Noted), *heard.of(Refused), *heard.of(Deferred)]
         codes.note(session, self.trunk_id, [(e.code, e.reason) for e in errors if e.code], now)
         if heard.of(Received):
             arrivals.keep(session, self._config, self.trunk_id, heard.of(Received), now, self._doubtful)
         for stopped in heard.of(Stopped):
             trunks.stop(session, self.trunk_id, stopped.reason)
-        if too_much:  # after the messages: who locks both locks them in this order
-            usage.take_off(session, self.trunk_id, too_much)
 
     def _claim(
         self, session: Session, room: float, now: float, places: Sequence[outbox.Source], fresh: bool = True

@@ -60,7 +60,7 @@ def _whole(file: str, name: str) -> Iterator[str | BinaryIO]:
 
     Rows are read in a transaction, and on SQLite every other writer waits for that.
     """
-    if file != "-" and Path(file).is_file():
+    if file != "-" and not Path(file).is_fifo() and not Path(file).is_char_device():
         yield file
         return
     with tempfile.TemporaryFile() as copy:

@@ -163,7 +163,14 @@ def _record_accepted(
         fixed=_ACCEPTED,
         guard=guard,
     )
-    _keep_segments(session, outcomes)
+    # Only of those that became accepted by this answer: another trunk's late one must not replace the ids of this.
+    firsts = dict(zip(ids, columns["remote_key"], strict=True))
+    long = [o for o in outcomes if len(o.remote_ids) > 1]
+    taken: set[int] = set()
+    for some in chunks([o.message_id for o in long]):
+        rows = session.execute(select(Message.id, Message.remote_key).where(Message.id.in_(some)))
+        taken.update(row.id for row in rows if row.remote_key == firsts[row.id])
+    _keep_segments(session, [o for o in long if o.message_id in taken])
 
 
 def _record_refused(session: Session, outcomes: list[Refused], now: float) -> None:
@@ -223,8 +230,9 @@ def _record_deferred(
             tried = tried_by(row.tried) | {trunk_id}
             attempts = row.attempts if outcome.counted else row.attempts - 1
             left = NextTrunks(others, routes).of(row.route_id)
-            # What is only to be tried again later has had its chances here after some attempts.
-            elsewhere = outcome.elsewhere or (outcome.retry_after is not None and attempts >= MOST_RETRIES)
+            # What is only to be tried again later has had its chances here after some attempts, the urgent after one.
+            had_its_chances = outcome.counted and (attempts >= MOST_RETRIES or row.urgency >= NOW)
+            elsewhere = outcome.elsewhere or had_its_chances
             if elsewhere and not row.bound and left - tried and len(tried) < MOST_TRIED:
                 # The round goes on with the next trunk: it counts when it is over.
                 not_before = may_go(row.urgency, now)
@@ -383,5 +391,4 @@ def give_back(session: Session, trunk_id: int, daemon_id: int, owed: Collection[
     """Queue again what this living daemon claimed for the trunk but never got: a commit failed on its way back."""
     spell_out_of(session, [daemon_id], trunk_id)
     held = session.scalars(select(Message.id).where(Message.daemon_id == daemon_id, Message.via_trunk_id == trunk_id))
-    lost = [{"id": message_id} for message_id in held if message_id not in owed]
-    step_each(session, MessageState.QUEUED, lost, only_from=SUBMITTED)
+    _unclaim(session, [message_id for message_id in held if message_id not in owed])

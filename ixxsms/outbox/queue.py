@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, bindparam, case, false, insert, literal_column, select, update
+from sqlalchemy import Column, ColumnElement, bindparam, case, false, insert, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from ixxsms import text as sms_text
@@ -204,7 +204,9 @@ def new_rounds(session: Session, now: float) -> None:
     """Messages that wait in vain for a trunk they were passed on to start again with the first trunk."""
     first = case((Message.urgency > 0, -Message.urgency), else_=Message.not_before)
     before = now - PASSED_ON_FOR
-    waiting = (QUEUED, PASSED_ON, Message.not_before < before, Message.submitted_at < before)
+    # One that a cap passed on was never submitted.
+    long_ago = or_(Message.submitted_at.is_(None), Message.submitted_at < before)
+    waiting = (QUEUED, PASSED_ON, Message.not_before < before, long_ago)
     running = session.scalars(select(Campaign.id).where(Campaign.state == str(CampaignState.RUNNING))).all()
     for place in (Message.campaign_id.is_(None), Message.campaign_id.in_(running)):  # as the index begins
         for ids in _found(session, *waiting, place):

@@ -13,6 +13,7 @@ from ixxsms.csvfile import Row
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.events import Accepted, Deferred, Heard, InDoubt, Receipt, Received, Refused
 from ixxsms.models import Daemon, Message, Segment, Trunk, UnmatchedReceipt
+from ixxsms.outbox import outcomes
 
 NOW = 1_800_000_000.0
 RETRY = outbox.Retry(max_attempts=3, first_wait=30.0)
@@ -145,6 +146,55 @@ def test_what_is_urgent_and_was_passed_on_in_vain_starts_a_new_round_first_but_n
         outbox.new_rounds(session, NOW + 100)
         assert not outbox.has_work(session, second, [outbox.Source()], better={first}, now=NOW + 100)
     assert [message.id for message in claim(database, first, now=NOW + 100)] == [urgent, other]
+
+
+def test_what_is_urgent_and_is_to_be_tried_again_later_is_the_next_trunks_at_once(database, queue, trunk_ids):
+    first, second = trunk_ids
+    urgent = queue(urgency=outbox.NOW)
+    claim(database, first)
+    record(database, first, Deferred(urgent, "system error", retry_after=30.0), others={second})
+    assert [message.id for message in claim(database, second, better={first})] == [urgent]
+    record(database, second, Deferred(urgent, "system error", retry_after=30.0), others={first})
+    assert state(database, urgent) == "refused"
+
+
+@pytest.mark.parametrize("retry_after", [None, 30.0])
+def test_after_some_tries_on_one_trunk_the_next_one_has_its_turn(database, queue, trunk_ids, retry_after):
+    first, second = trunk_ids
+    message_id, now = queue(), NOW
+    for _ in range(outcomes.MOST_RETRIES):
+        assert claim(database, second, better={first}, now=now) == []
+        assert [message.id for message in claim(database, first, now=now)] == [message_id]
+        later = Deferred(message_id, "system error", retry_after=retry_after)
+        record(database, first, later, others={second}, now=now)
+        now += 3600
+    assert [message.id for message in claim(database, second, better={first}, now=now)] == [message_id]
+
+
+def test_what_was_passed_on_without_a_try_starts_a_new_round_too(database, queue, trunk_ids):
+    first, _ = trunk_ids
+    message_id = queue()
+    with database.write() as session:
+        next_trunks = outbox.NextTrunks(set(trunk_ids), {})
+        outcomes.leave_to_others(session, first, [message_id], "it does not fit into a cap", next_trunks, NOW)
+    assert claim(database, first, now=NOW + 10) == []
+    with database.write() as session:
+        outbox.new_rounds(session, NOW + 100)
+    assert [message.id for message in claim(database, first, now=NOW + 100)] == [message_id]
+
+
+def test_the_ids_of_another_trunks_late_answer_replace_none(database, queue, trunk_ids):
+    first, second = trunk_ids
+    message_id = queue("x" * 200)
+    claim(database, first, daemon_id=1)
+    record(database, first, InDoubt(message_id, "no answer", ("", "")), daemon_id=1, resend_in_doubt=True)
+    claim(database, second, daemon_id=2)
+    record(database, second, Accepted(message_id, ("b1", "b2")), daemon_id=2)
+    record(database, first, Accepted(message_id, ("a1", "a2")), daemon_id=1)
+    for remote_id, becomes in (("b1", "accepted"), ("b2", "delivered")):
+        with database.write() as session:
+            receipts.store(session, second, [Receipt(remote_id, True, "DELIVRD")], NOW)
+        assert state(database, message_id) == becomes
 
 
 def test_four_senders_at_once_never_claim_the_same_message(database, queue, trunk_ids, plan):
@@ -366,6 +416,8 @@ def test_what_a_living_daemon_claimed_without_knowing_goes_back(database, queue,
     with database.write() as session:
         outbox.give_back(session, trunk_ids[0], 5, owed={held})
     assert (state(database, held), state(database, unknown)) == ("submitted", "queued")
+    with database.read() as session:
+        assert outbox.get(session, unknown).attempts == 0, "it was no attempt"
 
 
 def test_a_receipt_settles_its_message_in_whatever_form_the_id_comes(database, queue, trunk_ids):
