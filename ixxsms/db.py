@@ -57,6 +57,14 @@ _UNFIT = {1047, 1290}
 _WRITE = {"ixxsms_write": True}
 
 
+#: The first servers with SKIP LOCKED, JSON_TABLE and what else our statements need, each with its name.
+OLDEST: dict[str, tuple[str, tuple[int, ...]]] = {
+    "mariadb": ("MariaDB", (10, 6)),
+    "mysql": ("MySQL", (8, 0)),
+    "postgresql": ("PostgreSQL", (11,)),
+}
+
+
 class Database:
     """One database by its SQLAlchemy URL."""
 
@@ -90,6 +98,17 @@ class Database:
     def folder(self) -> Path | None:
         """Where its file lies; None: it is on a server."""
         return Path(str(self.url.database)).absolute().parent if self.url.get_backend_name() == "sqlite" else None
+
+    def refuse_old_server(self) -> None:
+        """Raise one sentence where the server does not know our statements: each claim would fail."""
+        with renamed_errors(self.url), self.engine.connect() as connection:
+            dialect = connection.dialect
+            name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+            found = dialect.server_version_info or ()
+        known, oldest = OLDEST.get(name, (name, ()))
+        if found[: len(oldest)] < oldest:
+            is_now, needed = (".".join(map(str, version)) for version in (found, oldest))
+            raise DatabaseError(f"The database server is {known} {is_now}; {needed} is the oldest that can be used.")
 
     def transact(self, work: Callable[[Session], T], attempts: int = ATTEMPTS) -> T:
         """What `work` returns, done in one transaction as of `write()`, and anew where others were in its way.
@@ -311,7 +330,7 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
     it no other way, and to compile one takes a hundred times longer than to run it.
     """
     with closing(connection.cursor()) as cursor:  # not as an option of the login, which a pooler may refuse
-        cursor.execute("SET jit = off")
+        cursor.execute("SELECT set_config('jit', 'off', false) FROM pg_settings WHERE name = 'jit'")
     connection.commit()
 
 

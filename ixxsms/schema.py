@@ -38,7 +38,8 @@ def upgrade(database: Database) -> bool:
 
 
 def revision(database: Database) -> str:
-    """The revision that the database is at; "" where it has none."""
+    """The revision that the database is at; "" where it has none. Raises DatabaseError: its server is too old."""
+    database.refuse_old_server()
     with renamed_errors(database.url):
         if not inspect(database.engine).has_table("alembic_version"):
             return ""

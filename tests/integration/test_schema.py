@@ -34,6 +34,21 @@ def test_the_migrations_make_what_the_models_say(empty):
     schema.check(empty)
 
 
+def test_a_server_that_is_too_old_is_refused_before_anything_is_made(empty, monkeypatch):
+    kind = empty.url.get_backend_name()
+    with empty.engine.connect() as connection:
+        found = connection.dialect.server_version_info
+    monkeypatch.setattr(empty.engine.dialect, "server_version_info", (10, 5, 21))
+    if kind == "sqlite":
+        assert schema.upgrade(empty)
+        return
+    for attempt in (schema.upgrade, schema.check):
+        with pytest.raises(DatabaseError, match=r"^The database server is \w+ 10.5.21; 1[01][.\d]* is the oldest that"):
+            attempt(empty)
+    monkeypatch.setattr(empty.engine.dialect, "server_version_info", found)
+    assert schema.upgrade(empty)
+
+
 def test_the_newest_revision_is_the_one_that_the_program_asks_for():
     scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
     assert scripts.get_current_head() == schema.HEAD
