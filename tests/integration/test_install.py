@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from ixxsms.asterisk.install.root import set_owner
 from ixxsms.asterisk.install.shipped import with_python
+from ixxsms.errors import Error
 
 ROOT = Path(__file__).parent.parent.parent
 #: `ixxsms`, killed as soon as it has put so many files in place.
@@ -816,6 +818,80 @@ def test_a_file_that_is_edited_through_a_link_stays_a_link(pbx):
     pbx.install()
     assert pbx.at("/etc/asterisk/extensions.conf").is_symlink()
     assert pbx.read("/etc/asterisk/real.conf").endswith("#include extensions_ixxsms.conf\n")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("/etc/asterisk/freepbx_chown.conf", "/etc/profile.d/z.sh"),  # is not there
+        ("/etc/asterisk/manager_custom.conf", "/etc/shadow"),
+        ("/etc/asterisk/manager_custom.conf", "/etc/asterisk/of-root"),  # which links to it
+        ("/etc/asterisk/extensions_custom.conf", "../shadow"),
+        ("/var/lib/asterisk/agi-bin", "/etc/cron.d"),
+        ("/var/lib/ixxsms/scripts", "/etc/cron.d"),
+    ],
+)
+def test_root_follows_no_link_of_another_user_to_what_is_not_his(freepbx, link, target):
+    freepbx.write("/etc/shadow", "root:*::::::\n")
+    for folder in ("/etc/profile.d", "/etc/cron.d", "/var/lib/asterisk", "/var/lib/ixxsms"):
+        freepbx.at(folder).mkdir(parents=True)
+    freepbx.at("/etc/asterisk/of-root").symlink_to("/etc/shadow")
+    freepbx.at(link).unlink(missing_ok=True)
+    freepbx.at(link).symlink_to(target)
+    for path in ("/etc/asterisk", "/var/lib/asterisk", "/var/lib/ixxsms", link):
+        os.chown(freepbx.at(path), *ASTERISK, follow_symlinks=False)
+    for arguments in (("--dry-run",), ()):
+        done = freepbx.run("install", *arguments, code=1)
+        assert done.stderr.startswith(f"ixxsms: {link} is not followed: it is a link of user 104")
+        assert done.stderr.count("\n") == 1
+    assert freepbx.read("/etc/shadow") == "root:*::::::\n"
+    assert [*freepbx.at("/etc/profile.d").iterdir(), *freepbx.at("/etc/cron.d").iterdir()] == []
+    os.chown(freepbx.at(link), 0, 0, follow_symlinks=False)  # what the sentence says: it is the administrator's will
+    freepbx.install()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+def test_a_link_of_asterisks_user_to_what_is_his_is_followed(freepbx):
+    """FreePBX itself makes such links, to the files of its modules."""
+    freepbx.write("/var/www/html/admin/modules/core/etc/extensions_custom.conf", "")
+    real, link = "/var/www/html/admin/modules/core/etc/extensions_custom.conf", "/etc/asterisk/extensions_custom.conf"
+    freepbx.at(link).unlink()
+    freepbx.at(link).symlink_to(real)
+    for path in ("/etc/asterisk", link, real):
+        os.chown(freepbx.at(path), *ASTERISK, follow_symlinks=False)
+    freepbx.install()
+    assert freepbx.at(link).is_symlink()
+    assert freepbx.read(real) == "#include extensions_ixxsms.conf\n"
+    assert freepbx.at(real).stat().st_uid == ASTERISK[0]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+def test_a_link_that_was_put_in_after_the_look_is_given_neither_owner_nor_mode(tmp_path):
+    (tmp_path / "file").touch(0o600)
+    (tmp_path / "link").symlink_to("file")
+    with pytest.raises(Error, match="link cannot be given its mode and owner"):
+        set_owner(tmp_path / "link", 0o644, ASTERISK)
+    about = (tmp_path / "file").stat()
+    assert (stat.S_IMODE(about.st_mode), about.st_uid) == (0o600, 0)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
+@pytest.mark.parametrize("name", ["astetcdir", "astagidir"])
+@pytest.mark.parametrize("folder", ["/etc/modprobe.d", "/etc/asterisk/../modprobe.d/", "/etc/modprobe.d/in"])
+def test_an_asterisk_conf_that_asterisk_may_write_names_no_folder_of_roots(pbx, name, folder):
+    pbx.at("/etc/modprobe.d").mkdir()
+    if name == "astetcdir":
+        pbx.at(folder).mkdir(exist_ok=True)
+    pbx.write("/etc/asterisk/asterisk.conf", f"[directories]\n{name} => {folder}\n")
+    os.chown(pbx.at("/etc/asterisk"), *ASTERISK)
+    before = pbx.tree()
+    done = pbx.run("install", code=1)
+    assert done.stderr.startswith(f"ixxsms: asterisk.conf names {folder.rstrip('/')} as {name}, which does not belong")
+    assert pbx.tree() == before
+    pbx.at(folder).mkdir(exist_ok=True)
+    os.chown(pbx.at(folder), *ASTERISK)
+    pbx.install()
 
 
 def test_where_there_is_no_asterisk_it_says_so(pbx):

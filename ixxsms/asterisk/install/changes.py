@@ -6,7 +6,6 @@ our own lines are touched. Knows nothing of what is installed.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from ixxsms.asterisk.install import lines, manifest
 from ixxsms.asterisk.install.lines import Line
 from ixxsms.asterisk.install.manifest import digest
-from ixxsms.asterisk.install.root import OF_ROOT, Owner, Root, is_plain_file, kept, write_whole
+from ixxsms.asterisk.install.root import OF_ROOT, Owner, Root, is_plain_file, kept, set_owner, write_whole
 
 CREATED, UPDATED, UNCHANGED, KEPT, REMOVED = "created", "updated", "unchanged", "kept", "removed"
 
@@ -38,6 +37,9 @@ class Changes:
         self.manifest = manifest.parse(root.read(manifest.PATH))
         self.actions: list[Action] = []
 
+    def _at(self, path: str, *, follow: bool = True) -> Path:
+        return self.root.at(path, follow=follow, wary=True)
+
     def note(self, what: str, path: str, note: str = "") -> str:
         self.actions.append(Action(what, path, note))
         return what
@@ -47,10 +49,10 @@ class Changes:
         if self.dry_run:
             return
         if not self.manifest:
-            self.root.at(manifest.PATH, follow=False).unlink(missing_ok=True)
+            self._at(manifest.PATH, follow=False).unlink(missing_ok=True)
             return
         missing = self._missing(PurePath(manifest.PATH).parent)
-        path, data = self.root.at(manifest.PATH, follow=False), self.manifest.dump()
+        path, data = self._at(manifest.PATH, follow=False), self.manifest.dump()
         if not is_plain_file(path) or path.read_bytes() != data:
             self._make(missing)
             write_whole(path, data, manifest.MODE, self.root.ids(OF_ROOT))
@@ -69,31 +71,31 @@ class Changes:
 
     def _make(self, folders: Sequence[str]) -> None:
         for path in folders:
-            self.root.at(path).mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+            self._at(path).mkdir(mode=_FOLDER, parents=True, exist_ok=True)
 
     # -- what is ours -----------------------------------------------------------------------------------------------
 
     def folder(self, path: str, mode: int, owner: Owner) -> str:
         """One that exists stays as it is, unless it is still root's."""
-        real = self.root.at(path)
+        real = self._at(path)
         if real.is_dir():
             return self._given(path, real, mode, owner)
         _once(self.manifest.folders, path)
         if not self.dry_run:
             self._announce(path)
             real.mkdir(mode=mode, exist_ok=True)
-            self._set(real, mode, owner)
+            set_owner(real, mode, self.root.ids(owner))
         return self.note(CREATED, path)
 
     def give(self, path: str, mode: int, owner: Owner) -> None:
         """Give away a file that root has made, where there is one: with `ixxsms init`, for example."""
-        real = self.root.at(path, follow=False)
+        real = self._at(path, follow=False)
         if is_plain_file(real):
             self._given(path, real, mode, owner)
 
     def file(self, path: str, data: bytes, mode: int, owner: Owner, *, beside: str = ".new") -> str:
         """A file of ours. `beside`: what the new one is called where an administrator has changed the old one."""
-        real = self.root.at(path, follow=False)
+        real = self._at(path, follow=False)
         if not real.is_symlink() and not real.exists():
             what = CREATED
         elif not is_plain_file(real):
@@ -115,7 +117,7 @@ class Changes:
         if stat.S_IMODE(found.st_mode) == mode and ids in (None, (found.st_uid, found.st_gid)):
             return self.note(UNCHANGED, path)
         if not self.dry_run:
-            self._set(real, mode, owner)
+            set_owner(real, mode, self.root.ids(owner))
         return self.note(UPDATED, path, "mode and owner")
 
     def _given(self, path: str, real: Path, mode: int, owner: Owner) -> str:
@@ -124,11 +126,11 @@ class Changes:
         if ids is None or (found.st_uid, found.st_gid) != (0, 0) or ids == (0, 0):
             return self.note(UNCHANGED, path)
         if not self.dry_run:
-            self._set(real, mode, owner)
+            set_owner(real, mode, self.root.ids(owner))
         return self.note(UPDATED, path, "mode and owner")
 
     def _beside(self, path: str, data: bytes, mode: int, owner: Owner, beside: str, why: str) -> str:
-        real = self.root.at(path + beside, follow=False)
+        real = self._at(path + beside, follow=False)
         if not is_plain_file(real) or real.read_bytes() != data:
             self._write(path + beside, real, data, mode, owner)
         return self.note(KEPT, path, f"it {why}; the new one is {path}{beside}")
@@ -139,11 +141,6 @@ class Changes:
             self._announce(path)
             write_whole(real, data, mode, self.root.ids(owner))
         self.manifest.earlier.pop(path, None)
-
-    def _set(self, real: Path, mode: int, owner: Owner) -> None:
-        if ids := self.root.ids(owner):
-            os.chown(real, *ids, follow_symlinks=False)
-        real.chmod(mode)
 
     # -- what is others' --------------------------------------------------------------------------------------------
 
@@ -180,18 +177,18 @@ class Changes:
 
     def text(self, path: str, text: str, owner: Owner, mode: int) -> str:
         """The whole text of a file that belongs to the administrator and stays when we go."""
-        real = self.root.at(path)
+        real = self._at(path)
         if not real.exists() or self.root.read(path) != text:
             self._rewrite(path, text, owner, mode, ours=False)
             ids = self.root.ids(owner)
             if not self.dry_run and ids and real.stat().st_uid == 0:
-                self._set(real, mode, owner)
+                set_owner(real, mode, self.root.ids(owner))
             return self.actions[-1].what
         return self._given(path, real, mode, owner)
 
     def _rewrite(self, path: str, text: str, owner: Owner, mode: int, *, ours: bool = True) -> str:
         """Where the file is there already it keeps its owner and mode; one that stays when we go may hold secrets."""
-        real = self.root.at(path)
+        real = self._at(path)
         what = UPDATED if real.exists() else CREATED
         ids = self.root.ids(owner)
         if what == UPDATED:

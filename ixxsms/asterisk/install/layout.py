@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
+from pathlib import PurePath
 from typing import NamedTuple
 
 from ixxsms.asterisk.install import conf
@@ -52,7 +54,21 @@ def read(root: Root, flavour: Flavour | None) -> Layout:
         raise Error(
             f"There is no Asterisk here: {layout.etc} is missing. Install Asterisk first, or name another --root."
         )
+    _disbelieve(root, layout)
     return layout
+
+
+def _disbelieve(root: Root, layout: Layout) -> None:
+    """Where asterisk.conf is Asterisk's own user's to write, it must not take root to a folder that is not his."""
+    writers = {root.at(path).stat().st_uid for path in (ETC, f"{ETC}/asterisk.conf") if root.exists(path)}
+    for name, folder in (("astetcdir", layout.etc), ("astagidir", layout.agi)):
+        there = next(path for path in (PurePath(folder), *PurePath(folder).parents) if root.exists(path))
+        strangers = writers - {0, os.geteuid(), root.at(there).stat().st_uid}
+        if strangers and folder not in (ETC, *AGI):
+            raise Error(
+                f"asterisk.conf names {folder} as {name}, which does not belong to user {min(strangers)}, who may write"
+                f" that file: give him the folder, or give {ETC} and the file to root."
+            )
 
 
 def told(root: Root, flavour: Flavour | None) -> Layout:

@@ -38,8 +38,11 @@ class Root:
         self._groups = self._ids("etc/group")
         self._instead = (0, 0)
 
-    def at(self, path: str | PurePath, *, follow: bool = True) -> Path:
-        """Where a path of the system lies here, without any link in it. `follow`: also what its last name links to."""
+    def at(self, path: str | PurePath, *, follow: bool = True, wary: bool = False) -> Path:
+        """Where a path of the system lies here, without any link in it. `follow`: also what its last name links to.
+
+        `wary`: for what is to be changed there. Raises Error where a link on the way leads out of its owner's own.
+        """
         todo = [part for part in reversed(PurePath(path).parts) if part != "/"]
         found, links = self.top, 0
         while todo:
@@ -53,10 +56,22 @@ class Root:
             links += 1
             if links > _LINKS:
                 raise Error(f"{path} cannot be used: its links lead in a circle.")
+            if wary:
+                self._mistrust(found)
             target = Path(os.readlink(found))
             found = self.top if target.is_absolute() else found.parent
             todo += [part for part in reversed(target.parts) if part != "/"]
         return found
+
+    def _mistrust(self, link: Path) -> None:
+        """The folders of Asterisk belong to its user: a link that he has made must not take root to what is not his."""
+        owner, path = link.lstat().st_uid, self.path_of(link)
+        target = self.at(path)
+        if owner not in (0, os.geteuid()) and not (target.exists() and target.stat().st_uid == owner):
+            raise Error(
+                f"{path} is not followed: it is a link of user {owner}, and what it leads to is missing or not his;"
+                f" remove the link, or give it to root: chown -h root {path}"
+            )
 
     def path_of(self, real: Path) -> str:
         """What the system itself calls a file that lies here."""
@@ -115,6 +130,20 @@ def write_whole(path: Path, data: bytes, mode: int, ids: tuple[int, int] | None)
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def set_owner(path: Path, mode: int, ids: tuple[int, int] | None) -> None:
+    """Give a file or folder its mode and owner. Raises Error where a link has come in its place meanwhile."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Error(f"{path} cannot be given its mode and owner: {error.strerror}.") from error
+    try:
+        if ids is not None:
+            os.fchown(handle, *ids)
+        os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
 
 
 def kept(found: os.stat_result) -> tuple[int, int] | None:
