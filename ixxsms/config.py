@@ -131,7 +131,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The configuration file: IXXSMS_CONFIG, else the system's, else the user's own where the system has none."""
     if environ.get("IXXSMS_CONFIG"):
         return Path(environ["IXXSMS_CONFIG"])
-    if SYSTEM_FILE.exists() or os.geteuid() == 0:
+    if _exists(SYSTEM_FILE) or os.geteuid() == 0:
         return SYSTEM_FILE
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
     return home / "ixxsms" / "ixxsms.conf"
@@ -143,14 +143,23 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     Raises ConfigError: unreadable file, unknown setting, value of the wrong kind, no database named anywhere.
     """
     path = path or config_path(environ)
-    written = _from_file(path) if path.exists() else {}
+    written = _from_file(path) if _exists(path) else {}
     values = {}
     for setting in SETTINGS:
         raw = environ.get(ENVIRONMENT_PREFIX + setting.name.upper(), written.get(setting.name))
         values[setting.name] = setting.default if raw is None else _convert(setting, raw)
     if not values["database_url"]:
         raise ConfigError(f"No database is configured ({path} does not name one); run: ixxsms init")
-    return Config(path if path.exists() else None, values)
+    return Config(path if _exists(path) else None, values)
+
+
+def _exists(path: Path) -> bool:
+    """What this user may not even look at is there: to take it for missing would send him to `ixxsms init`."""
+    try:
+        path.stat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
+    return True
 
 
 def with_database(url: str, environ: Mapping[str, str] = os.environ) -> Config:
@@ -169,7 +178,7 @@ def create(path: Path | None = None, environ: Mapping[str, str] = os.environ) ->
     Returns its path and whether it was written now.
     """
     path = path or config_path(environ)
-    if path.exists():
+    if _exists(path):
         return path, False
     url = environ.get("IXXSMS_DATABASE_URL") or f"sqlite:///{_data_dir(environ) / 'ixxsms.db'}"
     try:

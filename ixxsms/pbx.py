@@ -264,8 +264,7 @@ def open_pbx(source: str | Path | None = None) -> Pbx:
     """
     if source is not None and "://" in str(source):
         pbx = Pbx(config.with_database(str(source)))
-        sqlite = pbx.database.url.get_backend_name() == "sqlite"
-        if (sqlite and not Path(str(pbx.database.url.database)).exists()) or pbx.database.is_empty():
+        if not schema.is_there(pbx.database) or pbx.database.is_empty():
             schema.upgrade(pbx.database)
     else:
         pbx = Pbx(config.load(Path(source) if source else None))

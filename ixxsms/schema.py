@@ -47,9 +47,19 @@ def revision(database: Database) -> str:
             return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
+def is_there(database: Database) -> bool:
+    """Whether an SQLite database has its file; any other is on its server. Raises DatabaseError: no right to look."""
+    if database.url.get_backend_name() != "sqlite":
+        return True
+    try:
+        return Path(str(database.url.database)).exists()
+    except OSError as error:
+        raise DatabaseError(f"The database {database.url.database} cannot be used: {error.strerror}.") from error
+
+
 def check(database: Database) -> None:
     """Raise one sentence unless the database can be used as it is."""
-    if database.url.get_backend_name() == "sqlite" and not Path(str(database.url.database)).exists():
+    if not is_there(database):
         raise DatabaseError(f"There is no database {database.url.database}; run: ixxsms init")
     found = revision(database)
     if not found:

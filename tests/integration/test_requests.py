@@ -8,8 +8,10 @@ import time
 
 import pytest
 from sqlalchemy import func, select
+from users import as_nobody, closed_folder, needs_root
 
 from ixxsms import config, numbering_plan, outbox, requests, trunks
+from ixxsms.dialplan import without_daemon
 from ixxsms.drivers.base import TrunkConfig
 from ixxsms.drivers.script import ScriptDriver
 from ixxsms.drivers.smpp import SmppDriver
@@ -199,3 +201,13 @@ def test_a_wake_before_the_wait_is_not_lost(tmp_path):
         assert driver.poll(0.2) == [] and time.monotonic() - begun > 0.15, "one wake, one return"
         driver.close()
         driver.wake()
+
+
+@needs_root
+def test_a_script_of_a_user_who_may_not_read_the_settings_says_so_to_the_dialplan(tmp_path, monkeypatch):
+    file, _ = config.create(closed_folder(tmp_path) / "ixxsms.conf", {})
+    monkeypatch.setenv("IXXSMS_CONFIG", str(file))
+    assert as_nobody(without_daemon, "send", "600111222", ["600123456", "hola"]) == {
+        "SMSERROR": f"The configuration file {file} cannot be read: Permission denied.",
+        "SMSSTATUS": "FAILED",
+    }

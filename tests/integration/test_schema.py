@@ -10,8 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from conftest import KINDS, new_database
+from users import as_nobody, closed_folder, needs_root
 
-from ixxsms import schema
+import ixxsms
+from ixxsms import pbx, schema
 from ixxsms.db import Database
 from ixxsms.errors import ConfigError, DatabaseError
 from ixxsms.models import Base
@@ -24,6 +26,10 @@ def empty(request, server, tmp_path):
     database = Database(url)
     yield database
     database.close()
+
+
+def check_url(url):
+    schema.check(Database(url))
 
 
 def test_the_migrations_make_what_the_models_say(empty):
@@ -67,6 +73,15 @@ def test_a_database_that_is_not_there_is_not_made_by_looking(tmp_path):
     with pytest.raises(DatabaseError, match="There is no database"):
         schema.check(Database(f"sqlite:///{file}"))
     assert not file.exists()
+
+
+@needs_root
+@pytest.mark.parametrize("use", [check_url, pbx.open_pbx])
+def test_a_database_in_a_folder_that_a_user_may_not_enter_is_one_sentence(tmp_path, use):
+    file = closed_folder(tmp_path) / "ixxsms.db"
+    ixxsms.open(f"sqlite:///{file}").close()
+    with pytest.raises(DatabaseError, match=rf"^The database {file} cannot be used: Permission denied\.$"):
+        as_nobody(use, f"sqlite:///{file}")
 
 
 def test_the_database_file_is_not_for_everybody(tmp_path):

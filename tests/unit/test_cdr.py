@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from users import as_nobody, closed_folder, needs_root
 
 from ixxsms.asterisk.cdr import Filters, Skip, Start, open_cdr
 from ixxsms.errors import BadInput, ConfigError, DatabaseError, NotFound
@@ -352,6 +353,15 @@ def test_what_is_no_database_is_one_sentence(tmp_path):
     path.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     with pytest.raises(DatabaseError, match=rf"^The CDRs in {path} cannot be read: [^\n]*\.$"):
         read(path)
+
+
+@needs_root
+@pytest.mark.parametrize("url", ["{}", "sqlite:///{}"])
+def test_call_records_in_a_folder_that_a_user_may_not_enter_are_one_sentence(tmp_path, url):
+    path = closed_folder(tmp_path) / "master.db"
+    path.touch()
+    with pytest.raises(DatabaseError, match=rf"^The CDRs in {path} cannot be read: Permission denied\.$"):
+        as_nobody(read, url.format(path))
 
 
 def test_numbers_that_are_skipped_are_counted(live):

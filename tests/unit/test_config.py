@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from users import as_nobody, closed_folder, needs_root
 
+from ixxsms import config
 from ixxsms.config import with_database
 from ixxsms.errors import ConfigError
 
@@ -35,3 +37,12 @@ def test_a_port_that_no_host_has_is_refused(name):
 
 def test_a_number_may_have_a_fraction_where_its_default_has_one():
     assert with_database("sqlite:////x", {"IXXSMS_POLL_SECONDS": "0.5"}).poll_seconds == 0.5
+
+
+@needs_root
+@pytest.mark.parametrize("environ", [{}, {"IXXSMS_DATABASE_URL": "sqlite:////x"}], ids=["file", "environment"])
+def test_a_file_in_a_folder_that_a_user_may_not_enter_cannot_be_read_and_is_not_missing(tmp_path, monkeypatch, environ):
+    file, _ = config.create(closed_folder(tmp_path) / "ixxsms.conf", {})
+    monkeypatch.setattr(config, "SYSTEM_FILE", file)
+    with pytest.raises(ConfigError, match=rf"^The configuration file {file} cannot be read: Permission denied\.$"):
+        as_nobody(config.load, None, {"HOME": str(tmp_path), **environ})

@@ -52,9 +52,9 @@ class MasterCsv:
         takes = _takes(filters)
         places = [_COLUMNS.index(name) for name in NUMBERS[filters.direction]]
         counter = CallCounter()
-        if not self._path.exists():
-            raise NotFound(f"The CDR file {self._path} does not exist.")
         with one_sentence(str(self._path)):
+            if not self._path.exists():
+                raise NotFound(f"The CDR file {self._path} does not exist.")
             if filters.missed:
                 yield from self._missed(start.mark, takes)
                 return

@@ -57,9 +57,9 @@ class SqliteTable:
             yield connection
 
     def read(self, filters: Filters, start: Start, skip: Skip = NOTHING, calls: bool = False) -> Iterator[Batch]:
-        if not self._file.path.is_file():
-            raise NotFound(f"The CDR file {self._file.path} does not exist.")
         with one_sentence(str(self._file.path)):
+            if not self._file.path.is_file():
+                raise NotFound(f"The CDR file {self._file.path} does not exist.")
             table, last = self._file.ask(self._look)
             piece = _MissedPiece(table, filters) if filters.missed else _Piece(table, filters, skip, calls)
             at = begin(start.mark, "rowid", last)
