@@ -437,14 +437,17 @@ def test_a_lost_mode_is_set_again(pbx):
 
 def test_what_root_has_made_by_init_is_given_to_the_daemon(pbx):
     database = "/var/lib/ixxsms/ixxsms.db"
-    pbx.write(database, "")
+    endings = ("", "-wal", "-shm", "-turn")
+    for ending in endings:
+        pbx.write(f"{database}{ending}", "")
     pbx.write("/etc/ixxsms/ixxsms.conf", "[ixxsms]\ndatabase_url = sqlite:////elsewhere\n")
     pbx.at("/etc/ixxsms").chmod(0o700)
     pbx.install()
     assert pbx.setting("database_url") == "sqlite:////elsewhere"
     assert len(pbx.setting("ami_secret")) > 40
     if IS_ROOT:
-        for path, owner in ((database, ASTERISK), ("/etc/ixxsms", (0, 110)), ("/etc/ixxsms/ixxsms.conf", (0, 110))):
+        daemons = [(f"{database}{ending}", ASTERISK) for ending in endings]
+        for path, owner in (*daemons, ("/etc/ixxsms", (0, 110)), ("/etc/ixxsms/ixxsms.conf", (0, 110))):
             assert (pbx.at(path).stat().st_uid, pbx.at(path).stat().st_gid) == owner, path
         assert stat.S_IMODE(pbx.at("/etc/ixxsms").stat().st_mode) == 0o750
     assert set(whats(pbx.install()).values()) == {"unchanged"}

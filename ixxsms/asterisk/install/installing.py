@@ -80,7 +80,7 @@ def _folders(changes: Changes) -> None:
     changes.folder("/etc/ixxsms", 0o750, SHARED)
     changes.folder(f"{STATE}/scripts", 0o755, OF_ROOT)
     changes.folder(LOG, 0o750, OF_ASTERISK)
-    for ending in ("", "-wal", "-shm"):
+    for ending in ("", "-wal", "-shm", "-turn"):
         changes.give(f"{STATE}/ixxsms.db{ending}", 0o640, OF_ASTERISK)
     sample = Path(credentials.__file__).parent.parent / "data" / "scripts" / "sample"
     changes.file(f"{STATE}/scripts/sample", sample.read_bytes(), 0o755, OF_ROOT)
