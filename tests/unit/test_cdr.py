@@ -245,6 +245,17 @@ def live(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(params=["file", "link"])
+def named(request, live, tmp_path) -> Path:
+    """The path of that file, or of a link to it in another folder."""
+    if request.param == "file":
+        return live
+    link = tmp_path / "elsewhere" / "cdr.db"
+    link.parent.mkdir()
+    link.symlink_to(live)
+    return link
+
+
 INSERT = "INSERT INTO cdr (calldate, src, dst) VALUES ('2026-11-20 10:00:00', '699999999', 's')"
 
 
@@ -286,11 +297,11 @@ def test_a_writer_that_waits_for_no_lock_loses_no_cdr_however_often_is_read(live
     assert read(live)["699999999"] == written
 
 
-def test_a_file_in_wal_mode_is_read_with_what_is_still_in_the_log(live):
+def test_a_file_in_wal_mode_is_read_with_what_is_still_in_the_log(live, named):
     asterisk = sqlite3.connect(live, timeout=0, isolation_level=None)
     asterisk.execute("PRAGMA journal_mode=WAL")
     asterisk.execute(INSERT)
-    assert read(live)["699999999"] == 1
+    assert read(named)["699999999"] == 1
     asterisk.close()
 
 
@@ -303,11 +314,11 @@ def test_a_file_in_wal_mode_that_nobody_has_open_is_read_without_a_trace(live):
     assert sorted(live.parent.iterdir()) == before
 
 
-def test_a_file_left_in_the_middle_of_a_write_is_one_sentence(live, monkeypatch):
+def test_a_file_left_in_the_middle_of_a_write_is_one_sentence(live, named, monkeypatch):
     Path(f"{live}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(100))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with pytest.raises(DatabaseError, match="was left in the middle of a write"):
-        read(live)
+        read(named)
 
 
 @pytest.mark.parametrize("kept", [b"", bytes(512)], ids=["truncated", "persistent"])

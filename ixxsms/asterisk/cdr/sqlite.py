@@ -42,7 +42,7 @@ class SqliteTable:
 
     @property
     def identity(self) -> str:
-        return f"sqlite:{self._file.path.resolve()}#{self._name}"
+        return f"sqlite:{self._file.path}#{self._name}"
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -50,7 +50,7 @@ class SqliteTable:
         path = self._file.path
         engine = create_engine(
             "sqlite://",
-            creator=partial(sqlite3.connect, f"{path.resolve().as_uri()}?mode=rw", uri=True),
+            creator=partial(sqlite3.connect, f"{path.as_uri()}?mode=rw", uri=True),
             poolclass=NullPool,
         )
         with one_sentence(str(path), "written"), engine.begin() as connection:
@@ -77,7 +77,7 @@ class _File:
     """Gives answers that nobody has written in the middle of."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = Path(os.path.realpath(path))  # journal and log lie beside the file, not beside a link to it
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         self._size = _FIRST
 
@@ -110,7 +110,7 @@ class _File:
 
     def _connect(self) -> sqlite3.Connection:
         how = "mode=ro" if self._counter() == _LOG else "mode=ro&immutable=1"
-        return sqlite3.connect(f"{self.path.resolve().as_uri()}?{how}", uri=True, isolation_level=None)
+        return sqlite3.connect(f"{self.path.as_uri()}?{how}", uri=True, isolation_level=None)
 
     def _counter(self) -> bytes:
         """What every write changes; always the same where there is a log, which keeps readers and writers apart."""
