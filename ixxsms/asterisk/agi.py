@@ -28,10 +28,12 @@ TAKEN_OVER = 2.0
 DONE = 120.0
 
 #: All that a daemon may ask of Asterisk here. Any user of this host could listen at its port while it is down.
-_ALLOWED = (
-    rb'SET VARIABLE "(?:SMS|LIST|OTP)[A-Z0-9_]*" "(?:[^"\\]|\\.)*"'
-    rb'|EXEC MSet "(?:(?:SMS|LIST|OTP)[A-Z0-9_]*=[A-Za-z0-9 _.+-]*,?)+"'
-)
+_NAME = rb"(?:SMS|LIST|OTP)[A-Z0-9_]*"
+_SET = _NAME + rb"=[A-Za-z0-9 _.+-]*"
+_ALLOWED = rb'SET VARIABLE "%b" "(?:[^"\\]|\\.)*"|EXEC MSet "%b(?:,%b)*"' % (_NAME, _SET, _SET)
+#: Octets of a line: Asterisk splits a longer one, and so the daemon writes none.
+_LONGEST = 2048
+_TAKEN = b"NOOP\n"
 
 #: The caller and the arguments, to the variables that tell what came of it.
 Alone = Callable[[str, list[str]], Mapping[str, str]]
@@ -134,7 +136,7 @@ def _hand_over(call: bytes) -> socket.socket | None:
     try:
         connection.sendall(call)
         with connection.makefile("rb") as lines:
-            taken = lines.readline() == b"NOOP\n"
+            taken = lines.readline(len(_TAKEN)) == _TAKEN
         if taken:
             connection.settimeout(DONE)
             connection.sendall(b"200 result=0\n")
@@ -149,7 +151,7 @@ def _obey(agi: AGI, connection: socket.socket) -> bool:
     """Be Asterisk for the daemon, and the daemon for Asterisk. Whether it has said what came of the call."""
     said, allowed = False, re.compile(_ALLOWED)  # the daemon is still at work
     with connection, connection.makefile("rb") as lines, suppress(OSError):
-        for line in lines:
+        while line := lines.readline(_LONGEST):
             command = line.strip()
             if not allowed.fullmatch(command):
                 break
