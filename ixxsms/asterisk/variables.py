@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from ixxsms.asterisk.pieces import base64_of
+
 BASE64 = "base64:"  #: a text in an argument that begins so is encoded
 
 #: Octets of one AGI command: Asterisk 16 splits a line of 2,048 in two, and both are then misread.
@@ -95,7 +97,7 @@ def in_base64(name: str, text: str) -> dict[str, str]:
     """The variables that carry a text: NAME, and NAME_2, NAME_3… where one cannot carry all of it; then an empty one,
     for a channel may still have the pieces of an earlier text.
     """
-    coded = base64.b64encode(text.encode(errors="replace")).decode()
+    coded = base64_of(text)
     pieces = [coded[at : at + LONGEST_BASE64] for at in range(0, len(coded), LONGEST_BASE64)] or [""]
     pieces.append("")
     return {name if number == 1 else f"{name}_{number}": piece for number, piece in enumerate(pieces, 1)}
