@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ixxsms.asterisk.install.root import set_owner
+from ixxsms.asterisk.install.root import Root, set_owner
 from ixxsms.asterisk.install.shipped import with_python
 from ixxsms.errors import Error
 
@@ -869,14 +869,17 @@ def test_a_link_of_asterisks_user_to_what_is_his_is_followed(freepbx):
     assert freepbx.at(real).stat().st_uid == ASTERISK[0]
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="gives files to others")
-def test_a_link_that_was_put_in_after_the_look_is_given_neither_owner_nor_mode(tmp_path):
-    (tmp_path / "file").touch(0o600)
-    (tmp_path / "link").symlink_to("file")
-    with pytest.raises(Error, match="link cannot be given its mode and owner"):
-        set_owner(tmp_path / "link", 0o644, ASTERISK)
-    about = (tmp_path / "file").stat()
-    assert (stat.S_IMODE(about.st_mode), about.st_uid) == (0o600, 0)
+def test_a_link_that_was_put_in_after_the_look_is_not_read_and_gets_neither_owner_nor_mode(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("secret")
+    (tmp_path / "file").chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to("file")
+    with pytest.raises(Error, match="link has become a link meanwhile"):
+        set_owner(link, 0o644, (os.getuid(), os.getgid()))
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    monkeypatch.setattr(Root, "at", lambda *_args, **_options: link)  # what it was when it was no link
+    with pytest.raises(Error, match="link has become a link meanwhile"):
+        Root(tmp_path)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="gives files to others")

@@ -146,7 +146,7 @@ class Changes:
 
     def lines(self, path: str, wanted: Sequence[Line], owner: Owner, mode: int = 0o640) -> str:
         """Lines that the file is to have once. A line that was commented out stays so."""
-        old = text = self.root.read(path)
+        old = text = self.root.read(path, wary=True)
         off = [line.text for line in wanted if lines.is_commented_out(old, line)]
         for line in wanted:
             if line.text in off:
@@ -162,7 +162,7 @@ class Changes:
 
     def block(self, path: str, content: str, owner: Owner, mode: int = 0o640) -> str:
         """Our block in the file. One that was changed stays as it is."""
-        text = self.root.read(path)
+        text = self.root.read(path, wary=True)
         old = lines.block(text)
         if old == content:
             self.manifest.blocks[path] = digest(content)

@@ -6,6 +6,7 @@ files. Knows nothing of Asterisk.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -83,10 +84,16 @@ class Root:
     def is_folder(self, path: str | PurePath) -> bool:
         return self.at(path).is_dir()
 
-    def read(self, path: str | PurePath) -> str:
-        """The text of a file, "" where there is none. Whatever its encoding, its bytes come back when it is written."""
-        found = self.at(path)
-        return found.read_bytes().decode("utf-8", "surrogateescape") if found.is_file() else ""
+    def read(self, path: str | PurePath, *, wary: bool = False) -> str:
+        """The text of a file, "" where there is none. Whatever its encoding, its bytes come back when it is written.
+
+        `wary`: as for `at`. For what is written back: a secret must not go where a link led only while it was read.
+        """
+        found = self.at(path, wary=wary)
+        if not found.is_file():
+            return ""
+        with open(found, "rb", opener=_open_itself) as file:
+            return file.read().decode("utf-8", "surrogateescape")
 
     def has_user(self, name: str) -> bool:
         return name in self._users
@@ -133,17 +140,24 @@ def write_whole(path: Path, data: bytes, mode: int, ids: tuple[int, int] | None)
 
 
 def set_owner(path: Path, mode: int, ids: tuple[int, int] | None) -> None:
-    """Give a file or folder its mode and owner. Raises Error where a link has come in its place meanwhile."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise Error(f"{path} cannot be given its mode and owner: {error.strerror}.") from error
+    """Give a file or folder its mode and owner; no link that has come in its place."""
+    handle = _open_itself(path, os.O_RDONLY)
     try:
         if ids is not None:
             os.fchown(handle, *ids)
         os.fchmod(handle, mode)
     finally:
         os.close(handle)
+
+
+def _open_itself(path: str | Path, flags: int) -> int:
+    """Open what was no link when it was looked at. Raises Error where it is one now."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise Error(f"{path} has become a link meanwhile; look who makes it, and try again.") from error
 
 
 def kept(found: os.stat_result) -> tuple[int, int] | None:
