@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from ixxsms.config import Config
 from ixxsms.errors import BadInput, NotFound
 from ixxsms.events import Received
 from ixxsms.models import Incoming, OptOut, Request
-from ixxsms.numbering import Check, Plan, check_incoming
+from ixxsms.numbering import Check, Plan, check, check_incoming, digits
 from ixxsms.optouts import Wish
 
 __all__ = ["give_up", "keep", "opts_out"]
@@ -36,14 +37,16 @@ def keep(
     doubtful: Collection[float] = (),
 ) -> None:
     """Keep what came in through a trunk (see inbox.store), and do what its keywords ask for."""
-    for sms in inbox.store(session, trunk_id, received, now, doubtful):
-        _obey(session, config, sms, now)
+    plan = _plan(session)
+    read = [_read(plan, sms) for sms in received]
+    for sms in inbox.store(session, trunk_id, read, now, doubtful):
+        _obey(session, config, plan, sms, now)
 
 
 def give_up(session: Session, config: Config, now: float) -> None:
     """What has come of long SMS is taken as it is after a day: see inbox.give_up."""
     for sms in inbox.give_up(session, now):
-        _obey(session, config, sms, now)
+        _obey(session, config, _plan(session), sms, now)
 
 
 def opts_out(config: Config, text: str) -> bool:
@@ -57,13 +60,30 @@ def _wish(config: Config, text: str) -> Wish | None:
     return optouts.wish(text, config.optout_keywords)
 
 
-def _obey(session: Session, config: Config, sms: Incoming, now: float) -> None:
-    wish = _wish(config, sms.text) if config.optout else None
-    if wish is None or _is_our_own(config, sms.text):
-        return
+def _plan(session: Session) -> Plan | None:
     try:
-        plan = numbering_plan.get(session)
-    except NotFound:  # nothing is sent before there is one
+        return numbering_plan.get(session)
+    except NotFound:
+        return None
+
+
+def _read(plan: Plan | None, sms: Received) -> Received:
+    """With a number of another country in normal form, so that whoever answers it, phones and the dialplan too, writes
+    to that number; everything else stays as it came, without a plus.
+    """
+    if plan is None:
+        return sms
+    source, destination = check_incoming(plan, sms.source).number, check(plan, sms.destination).number
+    return replace(
+        sms,
+        source=source if source.startswith("+") else digits(sms.source),
+        destination=destination if destination.startswith("+") else digits(sms.destination),
+    )
+
+
+def _obey(session: Session, config: Config, plan: Plan | None, sms: Incoming, now: float) -> None:
+    wish = _wish(config, sms.text) if config.optout else None
+    if plan is None or wish is None or _is_our_own(config, sms.text):  # nothing is sent before there is a plan
         return
     sender = check_incoming(plan, sms.source)
     if not sender.valid:  # a name or a short code: nothing can be sent to it

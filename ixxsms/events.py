@@ -114,6 +114,7 @@ class Receipt:
 class Received:
     """An SMS from outside, or a part of a long one. It is acknowledged with `token` once it is committed.
 
+    `source`, `destination`: with a plus where the trunk says that the number is international, else as it came.
     `reference`, `part`, `parts`: of a long message, from its user data header; 0, 1, 1 for a whole one. `octets`: what
     a part came as, to be read together with the other parts as smpp.incoming.decode_as does with `coding`; where
     `coding` is empty the part's text is all there is.

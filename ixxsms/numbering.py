@@ -249,9 +249,31 @@ def check(plan: Plan, raw: str) -> Check:
 
 
 def check_incoming(plan: Plan, address: str) -> Check:
-    """What the plan says of an address as an SMSC writes it: numbers of other countries without a plus."""
-    found = check(plan, address)
-    return check(plan, f"+{address}") if not found.valid and address.isascii() and address.isdigit() else found
+    """What the plan says of an address as an SMSC or an API writes it. Never raises.
+
+    A plus is believed where there is such a number. Digits without one may be national or international, and many of
+    them are numbers of both kinds. It is a person's phone that writes, so of the own country only a mobile comes into
+    question: where it is one, it counts, since SMSCs of the own country write those without a country code (2025550123
+    in the United States, which begins like an Egyptian number). Anything else is international if such a number exists:
+    33612345678 is a French mobile and no landline of Germany.
+    """
+    if address.startswith("+"):
+        found = check(plan, address)
+        return found if found.valid else check_incoming(plan, address.lstrip("+"))
+    own = check(plan, address)
+    if not (address.isascii() and address.isdigit()) or address.startswith("0") or _is_mobile(own.number):
+        return own
+    foreign = check(plan, f"+{address}")
+    return foreign if foreign.valid else own
+
+
+def _is_mobile(number: str) -> bool:
+    """Whether a number of the own country exists and may be a mobile, whatever the plan counts as one."""
+    try:
+        kind = phonenumbers.number_type(phonenumbers.parse(f"+{number}"))
+    except phonenumbers.NumberParseException:  # no number, or a plan with a country code that no country has
+        return False
+    return kind in (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
 @lru_cache(maxsize=64)

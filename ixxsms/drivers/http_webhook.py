@@ -118,7 +118,9 @@ def _receipt(options: Mapping[str, Any], remote_id: str, word: str, code: str, n
     word = clean(word)
     if not clean(remote_id):
         raise BadInput("The receipt has no id.")
-    return Receipt(clean(remote_id)[:65], statuses.get(word.lower()), word[:16], clean(code)[:16], _address(number))
+    return Receipt(
+        clean(remote_id)[:65], statuses.get(word.lower()), word[:16], clean(code)[:16], _address(number).lstrip("+")
+    )
 
 
 def _text(find: Mapping[str, Finder], document: Document, call: Call) -> str | None:
@@ -135,5 +137,5 @@ def _text(find: Mapping[str, Finder], document: Document, call: Call) -> str | N
 
 
 def _address(said: str) -> str:
-    """An address without its plus sign, in printable characters, as those that come over SMPP."""
-    return "".join(filter(str.isprintable, said[:40])).strip().removeprefix("+")
+    """An address in printable characters, with the plus sign that it may have."""
+    return "".join(filter(str.isprintable, said[:40])).strip()

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from smpplib import consts
+
 from ixxsms import septets
 from ixxsms import text as gsm
 from ixxsms.events import Receipt, Received
@@ -62,7 +64,9 @@ def event(
     text = decode_as(data, coding)
     # A character may be cut between two parts: they are read together once they are all there.
     octets, coding = (data, coding) if parts > 1 else (b"", "")
-    return Received(address(message.source), address(message.destination), text, *place, octets, coding, token)
+    source = _number(message.source_ton, message.source)
+    destination = _number(message.dest_ton, message.destination)
+    return Received(source, destination, text, *place, octets, coding, token)
 
 
 def _tables(data: bytes) -> str:
@@ -176,7 +180,17 @@ def unpack(data: bytes, header: int = 0) -> bytes:
 
 def address(octets: bytes) -> str:
     """An address without its plus sign, in printable characters."""
-    return "".join(filter(str.isprintable, octets[:21].decode("latin-1"))).strip().removeprefix("+")
+    return _printable(octets).removeprefix("+")
+
+
+def _number(ton: int, octets: bytes) -> str:
+    """An address with a plus sign where one is written or its type of number says that it is international."""
+    written = _printable(octets)
+    return f"+{written}" if ton == consts.SMPP_TON_INTL and written.isdecimal() else written
+
+
+def _printable(octets: bytes) -> str:
+    return "".join(filter(str.isprintable, octets[:21].decode("latin-1"))).strip()
 
 
 def _sar(message: Message) -> tuple[int, int, int]:

@@ -134,7 +134,7 @@ CALLS = [
     ("kannel", {"ref": "ixxsms-5", "status": "2"}, {}, b"", Receipt("ixxsms-5", False, "2")),
     ("kannel", {"ref": "ixxsms-5", "status": "16"}, {}, b"", Receipt("ixxsms-5", False, "16")),
     ("kannel", {"ref": "ixxsms-5", "status": "8"}, {}, b"", Receipt("ixxsms-5", None, "8")),
-    ("kannel", {"from": "+34600", "to": "911", "text": "hi", "id": "u"}, {}, b"", Received("34600", "911", "hi")),
+    ("kannel", {"from": "+34600", "to": "911", "text": "hi", "id": "u"}, {}, b"", Received("+34600", "911", "hi")),
     (
         "jasmin",
         {},
@@ -161,7 +161,7 @@ CALLS = [
         {},
         {"MessageSid": "SM2", "SmsStatus": "received", "From": "+34600", "To": "+34911", "Body": "hi"},
         b"",
-        Received("34600", "34911", "hi"),
+        Received("+34600", "+34911", "hi"),
     ),
     (
         "vonage",
@@ -192,7 +192,7 @@ CALLS = [
         {},
         {"direction": "incoming", "id": "sf8", "from": "+46706861004", "to": "+46706860000", "message": "How are you?"},
         b"",
-        Received("46706861004", "46706860000", "How are you?"),
+        Received("+46706861004", "+46706860000", "How are you?"),
     ),
 ]
 

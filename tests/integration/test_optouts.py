@@ -17,6 +17,7 @@ from ixxsms import (
     config,
     hook_rules,
     hooks,
+    inbox,
     lists,
     numbering_plan,
     optouts,
@@ -372,6 +373,43 @@ def test_numbers_of_other_countries_opt_out_although_smscs_write_them_without_a_
     assert world.who() == ["+447911123456", "+491701234567"]
     world.hear("START", source="447911123456")
     assert world.who() == ["+491701234567"]
+
+
+def test_who_opts_out_from_another_country_is_no_number_of_the_own_one_that_looks_alike(world):
+    world.set(optout_text="No more SMS for you.")
+    with world.database.write() as session:
+        numbering_plan.change(session, country="DE", mobile_prefixes="15,16,17,+336,+659")
+    for source in ("33612345678", "+6591234567", "15712345678"):
+        world.hear("STOP", source=source)
+    assert world.who() == ["+33612345678", "+6591234567", "4915712345678"]
+    assert {number for number, _ in world.queued()} == {"+33612345678", "+6591234567", "4915712345678"}
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("+34600123456", "34600123456"),
+        ("600123456", "600123456"),
+        ("447911123456", "+447911123456"),
+        ("+447911123456", "+447911123456"),
+        ("2345", "2345"),
+        ("ACME", "ACME"),
+    ],
+)
+def test_the_inbox_has_numbers_of_other_countries_in_the_form_in_which_they_can_be_answered(world, source, kept):
+    world.hear("Hola", source=source)
+    with world.database.read() as session:
+        assert [(sms.source, sms.destination) for sms in inbox.latest(session)] == [(kept, "34900123123")]
+
+
+@pytest.mark.parametrize(
+    ("destination", "kept"),
+    [("+34900123123", "34900123123"), ("+442079460001", "+442079460001"), ("442079460001", "442079460001")],
+)
+def test_the_inbox_has_the_plus_of_a_number_of_ours_in_another_country(world, destination, kept):
+    with world.database.write() as session:
+        arrivals.keep(session, world.settings, 1, [Received(NORMAL, destination, "Hola")], NOW)
+        assert [sms.destination for sms in inbox.latest(session)] == [kept]
 
 
 @pytest.mark.parametrize("source", ["ACME", "1234", "", "stop", "600\r\n"])

@@ -131,7 +131,7 @@ def test_an_sms_from_outside_comes_in_and_is_acknowledged(driver: Make) -> None:
         received = [event for event in events if isinstance(event, Received)]
         assert "".join(event.text for event in sorted(received, key=lambda event: event.part)) == "¿qué? 😀 " * 20
         assert {(event.source, event.destination, event.parts) for event in received} == {
-            ("34600000001", "2345", parts)
+            ("+34600000001", "2345", parts)
         }
         opened.acknowledge([event.token for event in received])
         until(opened, lambda _: smsc.acknowledged == parts)

@@ -63,7 +63,7 @@ def test_one_call_may_tell_of_several_messages():
 
 def test_an_incoming_sms_has_who_wrote_what_to_whom():
     heard = read_webhook(trunk(), call(form={"from": "+34600 1", "to": "+34911", "text": "hi\0 😀", "id": "m1"}))
-    assert heard == [Received("34600 1", "34911", "hi 😀")]
+    assert heard == [Received("+34600 1", "+34911", "hi 😀")]
     assert heard[0].token == "m1"
     assert read_webhook(trunk(), call(form={"from": "34600", "text": ""})) == [Received("34600", "", "")]
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from ixxsms.errors import BadInput
-from ixxsms.numbering import Check, Plan, Reason, check, check_sender_id, checker, digits, make_plan, national
+from ixxsms.numbering import (
+    Check,
+    Plan,
+    Reason,
+    check,
+    check_incoming,
+    check_sender_id,
+    checker,
+    digits,
+    make_plan,
+    national,
+)
 
 ES, CL, GB, DE, IT, RU, US, HU = (make_plan(country) for country in ("ES", "CL", "GB", "DE", "IT", "RU", "US", "HU"))
 PLANS = {plan.country: plan for plan in (ES, CL, GB, DE, IT, RU, US, HU)}
@@ -245,6 +256,86 @@ def test_a_foreign_number_is_mobile_only_by_an_international_prefix():
     assert not check(plan, "+442079460000").mobile
     assert not check(plan, "+33612345678").mobile
     assert not check(make_plan("ES", mobile_prefixes="44"), "+447911123456").mobile
+
+
+# --- who writes to us
+
+
+@pytest.mark.parametrize(
+    ("country", "address", "number"),
+    [
+        # A plus is believed, unless there is no such number.
+        ("ES", "+34600123456", "34600123456"),
+        ("DE", "+33612345678", "+33612345678"),
+        ("US", "+6597654321", "+6597654321"),
+        ("US", "+2025550123", "12025550123"),
+        ("ES", "+600123456", "34600123456"),
+        ("ES", "+0033612345678", "+33612345678"),
+        # Mobiles of the own country, with and without its code
+        ("ES", "34600123456", "34600123456"),
+        ("ES", "600123456", "34600123456"),
+        ("DE", "4915123456789", "4915123456789"),
+        ("DE", "15123456789", "4915123456789"),
+        ("DE", "015123456789", "4915123456789"),
+        ("US", "12025550123", "12025550123"),
+        ("US", "2025550123", "12025550123"),
+        ("US", "3165550123", "13165550123"),
+        ("US", "5072234567", "15072234567"),  # a number of Panama too
+        ("IT", "393331234567", "393331234567"),
+        ("IT", "3931234567", "393931234567"),
+        ("GB", "447911123456", "447911123456"),
+        ("GB", "7911123456", "447911123456"),
+        ("FR", "612345678", "33612345678"),
+        ("BR", "5511987654321", "5511987654321"),
+        ("BR", "11987654321", "5511987654321"),
+        ("MX", "525512345678", "525512345678"),
+        ("MX", "5512345678", "525512345678"),
+        ("CN", "13012345678", "8613012345678"),  # a number of the United States too
+        ("CL", "912345678", "56912345678"),
+        # Of other countries, which fit as landlines of the own, or not at all
+        ("ES", "33612345678", "+33612345678"),
+        ("DE", "33612345678", "+33612345678"),
+        ("DE", "41791234567", "+41791234567"),
+        ("DE", "48501234567", "+48501234567"),
+        ("DE", "12025550123", "+12025550123"),
+        ("AT", "33612345678", "+33612345678"),
+        ("US", "6591234567", "+6591234567"),
+        ("US", "4791234567", "+4791234567"),
+        ("US", "4520123456", "+4520123456"),
+        ("US", "447911123456", "+447911123456"),
+        ("IT", "33612345678", "+33612345678"),
+        ("GB", "79161234567", "+79161234567"),
+        ("FR", "491711234567", "+491711234567"),
+        ("BR", "33612345678", "+33612345678"),
+        ("BR", "12025550123", "+12025550123"),
+        ("MX", "12025550123", "+12025550123"),
+        ("CN", "12025550123", "+12025550123"),
+        ("ID", "33612345678", "+33612345678"),
+        # No mobiles, but of nobody else either; and no numbers
+        ("ES", "900123123", "34900123123"),
+        ("ES", "0900123123", ""),
+        ("ES", "2345", ""),
+        ("ES", "+", ""),
+        ("ES", "", ""),
+        ("ES", "ACME", ""),
+        ("ES", "²", ""),
+    ],
+)
+def test_an_address_that_somebody_writes_from_is_read_as_the_likeliest_number(country, address, number):
+    found = check_incoming(make_plan(country), address)
+    assert found.number == number
+    assert check_incoming(make_plan(country), found.number) == found or not number
+
+
+def test_a_mobile_of_the_own_country_is_one_whatever_the_plan_counts_as_mobile():
+    plan = make_plan("US", mobile_prefixes="212")
+    assert check_incoming(plan, "5072234567") == Check("15072234567", True, False, "")
+
+
+def test_under_a_country_code_of_no_country_an_address_is_read_all_the_same():
+    plan = Plan("999", ("6",), 9, 9)
+    assert check_incoming(plan, "600123456").number == "999600123456"
+    assert check_incoming(plan, "33612345678").number == "+33612345678"
 
 
 # --- what is refused

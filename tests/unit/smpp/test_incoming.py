@@ -111,7 +111,7 @@ def test_packed_septets_begin_at_a_boundary_after_a_header(septets: str, kind: i
 def test_a_part_tells_its_place_and_keeps_its_octets(header: bytes, place: tuple[int, int, int]) -> None:
     event = incoming.event(message(header + b"part", esm_class=0x40), None)
     coding = "gsm:0:2" if b"\x24" in header else "gsm"
-    assert event == Received("34600000001", "acme", "part", *place, octets=b"part", coding=coding)
+    assert event == Received("+34600000001", "acme", "part", *place, octets=b"part", coding=coding)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_shift_tables_that_a_header_names_are_read(elements: bytes, octets: 
 
 def test_a_part_by_sar_parameters_tells_its_place() -> None:
     sar = message(b"\x00p", coding=8, ref=struct.pack(">H", 300), total=b"\x02", number=b"\x01")
-    assert incoming.event(sar, None) == Received("34600000001", "acme", "p", 300, 1, 2, b"\x00p", "ucs2")
+    assert incoming.event(sar, None) == Received("+34600000001", "acme", "p", 300, 1, 2, b"\x00p", "ucs2")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_part_by_sar_parameters_tells_its_place() -> None:
 )
 def test_a_place_that_cannot_be_makes_a_whole_text(total: bytes, number: bytes) -> None:
     sar = message(b"part", ref=b"\x01\x02", total=total, number=number)
-    assert incoming.event(sar, None) == Received("34600000001", "acme", "part")
+    assert incoming.event(sar, None) == Received("+34600000001", "acme", "part")
 
 
 def test_a_text_in_a_message_payload_is_read_in_deliver_sm_and_data_sm() -> None:
@@ -156,7 +156,7 @@ def test_a_text_in_a_message_payload_is_read_in_deliver_sm_and_data_sm() -> None
     for command, octets in bodies.items():
         found = pdu.parse_message(command, octets[16:] + tlv)
         assert found is not None
-        assert incoming.event(found, None) == Received("34600000001", "34900123123", "¡hola! 😀" * 40)
+        assert incoming.event(found, None) == Received("+34600000001", "+34900123123", "¡hola! 😀" * 40)
 
 
 @given(st.binary(max_size=300), st.integers(0, 255), st.sampled_from(Alphabet), st.booleans())
@@ -165,6 +165,23 @@ def test_nothing_that_comes_can_raise(data: bytes, coding: int, alphabet: Alphab
     assert isinstance(event, Received)
     assert "\0" not in event.text
     event.text.encode()  # no half of a pair
+
+
+@pytest.mark.parametrize(
+    ("ton", "written", "number"),
+    [
+        (1, b"33612345678", "+33612345678"),
+        (1, b"+33612345678", "+33612345678"),
+        (0, b"+33612345678", "+33612345678"),
+        (0, b"33612345678", "33612345678"),
+        (2, b"612345678", "612345678"),
+        (1, b"ACME", "ACME"),
+        (1, b"", ""),
+    ],
+)
+def test_a_number_that_the_smsc_calls_international_has_a_plus(ton: int, written: bytes, number: str) -> None:
+    found = message(b"hola")._replace(source_ton=ton, source=written, dest_ton=ton, destination=written)
+    assert incoming.event(found, None) == Received(number, number, "hola")
 
 
 def test_an_address_is_shown_without_plus_and_printable() -> None:

@@ -205,7 +205,7 @@ def test_a_receipt_in_a_data_sm_is_answered_in_kind(talk: Make) -> None:
 def test_an_sms_from_outside_is_given_with_its_text(talk: Make) -> None:
     talk = talk()
     (event,) = talk.say(smsc_pdus.deliver_sm(5, SOURCE, DEST, 0, 8, "¿qué?".encode("utf-16-be")))
-    assert event == Received("34600000001", "acme", "¿qué?")
+    assert event == Received("+34600000001", "acme", "¿qué?")
 
 
 def test_what_came_over_an_earlier_link_is_not_acknowledged_on_this_one(talk: Make) -> None:
