@@ -26,9 +26,7 @@ from ixxsms.smpp.throttle import Throttle
 from ixxsms.smpp.timers import Due, Timers
 
 #: bind answers after which trying on would only lock the account
-LOGIN_ERRORS = {
-    consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID, consts.SMPP_ESME_RINVSYSTYP
-}  # fmt: skip
+LOGIN_ERRORS = {consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID, consts.SMPP_ESME_RINVSYSTYP}
 LOGIN_TRIES = 3
 LOGIN_REST = 3600.0  #: seconds before a bind is tried again that is refused while another of its account is bound
 LEAVE_WITHIN = 5.0  #: seconds that a trunk which must end waits for the answers that it is owed
@@ -306,8 +304,11 @@ class Session:
         status = look_up(code, self._settings.errors)
         self._outgoing.events.append(Noted(label(code), str(status)))
         self.over = f"The SMSC refuses the login: {status}."
-        # After a cut the old session may live on at the SMSC for a while, and some say 'bind failed' to that.
-        if code not in LOGIN_ERRORS or (code == consts.SMPP_ESME_RBINDFAIL and account.ever_bound):
+        if code not in LOGIN_ERRORS:
+            # Some SMSCs say 'bind failed' to a wrong password, others to one bind too many: that of another daemon, or
+            # an old one that lives on. A stop would take the trunk from the others too: it is only tried less often.
+            if code == consts.SMPP_ESME_RBINDFAIL and not account.ever_bound:
+                self._login_wait = account.backoff.next()
             return
         if account.bound:
             self._login_wait = LOGIN_REST  # the user and the password are right: it is one bind too many

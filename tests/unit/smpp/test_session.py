@@ -66,7 +66,7 @@ def test_a_wrong_password_says_so_is_tried_three_times_and_then_stops(unbound: M
     assert "hunter2" not in reason + repr(talk.session._settings)
 
 
-@pytest.mark.parametrize("code", [0x0D, 0x0E, 0x0F, 0x53])
+@pytest.mark.parametrize("code", [0x0E, 0x0F, 0x53])
 def test_every_refusal_of_the_login_itself_is_counted(code: int, unbound: Make) -> None:
     talk = unbound()
     for _ in range(3):
@@ -93,6 +93,30 @@ def test_a_bind_that_fails_after_a_cut_is_no_wrong_password(talk: Make) -> None:
     for _ in range(5):
         talk.bind(consts.SMPP_ESME_RBINDFAIL)  # the old session lives on at the SMSC
         talk.lose()
+    assert not talk.session.stopped
+
+
+def test_a_bind_that_fails_in_a_new_process_is_tried_on_at_ease_and_says_why(unbound: Make) -> None:
+    talk = unbound()
+    waits = []
+    for _ in range(6):
+        talk.bind(consts.SMPP_ESME_RBINDFAIL)  # another daemon has the only bind of the account
+        talk.lose()
+        waits.append(talk.session.retry_in)
+        assert talk.session.why == "The SMSC refuses the login: the bind failed (RBINDFAIL, 0x0D)."
+    assert waits == [30, 60, 60, 60, 60, 60]
+    assert not talk.session.stopped
+    talk.bind(consts.SMPP_ESME_ROK)
+    assert talk.session.state is State.BOUND
+
+
+def test_binds_that_failed_do_not_count_as_wrong_passwords(unbound: Make) -> None:
+    talk = unbound()
+    for _ in range(2):
+        for code in (consts.SMPP_ESME_RBINDFAIL, consts.SMPP_ESME_RINVPASWD):
+            assert not talk.session.stopped
+            talk.bind(code)
+            talk.lose()
     assert not talk.session.stopped
 
 
