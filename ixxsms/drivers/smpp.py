@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
 from ixxsms.drivers.smpp_link import Place, SmppLink
-from ixxsms.events import Event, Submission
+from ixxsms.events import Event, Received, Submission
 from ixxsms.smpp import coding, pdu
 from ixxsms.smpp.address import Plan
 from ixxsms.smpp.options import OPTIONS, SECRETS, VERSIONS, check_options, receipt_rules
@@ -150,7 +150,9 @@ class SmppDriver:
         self._bell.ring()
 
     def close(self) -> list[Event]:
-        """Unbind politely, a second at most."""
+        """Unbind politely, a second at most. An SMS from outside is left: it comes again, for it can no longer be
+        acknowledged.
+        """
         now = self._hear_first()
         until = now + CLOSE_SECONDS
         for link in self._links:
@@ -168,7 +170,7 @@ class SmppDriver:
         self._polled = float("inf")
         self._selector.close()
         self._bell.close()
-        return self._take()
+        return [event for event in self._take() if not isinstance(event, Received)]
 
     def _take(self) -> list[Event]:
         events = self._events[:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -329,6 +330,18 @@ def test_closing_unbinds_and_settles_everything(driver: Make) -> None:
         assert {event.message_id for event in events if isinstance(event, Accepted)} == {1, 2}
         assert Deferred(3, "The trunk was closed.", elsewhere=True, counted=False) in events
         assert smsc.unbinds == 1
+
+
+def test_an_sms_that_comes_while_the_link_ends_is_left_to_come_again_once(driver: Make) -> None:
+    with FakeSMSC(latency=0.3) as smsc:
+        opened = driver(smsc.port, receipts=True)
+        opened.submit([message(1)])
+        opened.poll(0.0)
+        smsc.deliver("34600000001", "2345", "hola")
+        select.select([opened._links[0]._socket], [], [], 10)
+        assert [type(event) for event in opened.close()] == [Accepted, Receipt]
+        again = until(driver(smsc.port, up=False), lambda events: len(events) == 2)  # the receipt too
+        assert [event.text for event in again if isinstance(event, Received)] == ["hola"]
 
 
 def test_closing_does_not_wait_longer_than_a_second(driver: Make) -> None:
