@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ixxsms.drivers.asterisk_sending import Sending, Settings
 from ixxsms.drivers.base import Bell, Driver, Link, TrunkConfig
-from ixxsms.errors import BadInput
+from ixxsms.errors import BadInput, Error
 from ixxsms.events import Accepted, Deferred, Event, InDoubt, Receipt, Received, Refused, Submission
 
 __all__ = ["OPTIONS", "AsteriskDriver", "check_options", "open_driver"]
@@ -31,6 +31,8 @@ CLOSE_SECONDS = 1.0
 
 #: Seconds after which an event that could not be stored comes again, and how many are kept for that.
 AGAIN, MOST_KEPT = 5.0, 10_000
+
+LONGEST_PASSWORD = 900  #: bytes: with its name before it, it is one line
 
 _DEVICE = re.compile(r"[A-Za-z0-9_.:+-]{1,80}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -123,6 +125,12 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _check_password(password: str) -> None:
+    """Raises BadInput for what no line of the manager interface can carry; the sentence never shows it."""
+    if set(password) & set("\r\n\0") or len(password.encode("utf-8", "replace")) > LONGEST_PASSWORD:
+        raise BadInput(f"The password of an asterisk trunk must be one line of {LONGEST_PASSWORD} bytes at most.")
+
+
 def open_driver(config: TrunkConfig) -> Driver:
     return AsteriskDriver(config)
 
@@ -132,6 +140,7 @@ class AsteriskDriver:
 
     def __init__(self, config: TrunkConfig) -> None:
         options = check_options(config.options)
+        _check_password(config.password)
         self.link, self.why = Link.STARTING, ""
         self._window = options["window"]
         self._open: set[int] = set()
@@ -187,10 +196,14 @@ class AsteriskDriver:
         self._refused += [(time.monotonic() + AGAIN, event) for event in tokens]
 
     def poll(self, timeout: float) -> list[Event]:
-        if self._events.empty():
+        alive = self._thread.is_alive()  # asked first: what it told before it ended is told on
+        if self._events.empty() and alive:
             select.select([self._bell.socket], [], [], max(0.0, timeout))
         self._bell.silence()
-        return self._heard()
+        events = self._heard()
+        if not alive and not events:  # so that the trunk is opened anew
+            raise Error("The thread of the link to Asterisk has ended.")
+        return events
 
     def wake(self) -> None:
         self._bell.ring()

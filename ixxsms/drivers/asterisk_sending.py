@@ -122,6 +122,9 @@ class Sending:
     def run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception:
+            log.exception("the link to Asterisk ended by a mistake")
+            self._linked(Link.DOWN, "The link to Asterisk ended by a mistake.")
         finally:
             with self._ended:
                 self._loop.close()
@@ -135,6 +138,8 @@ class Sending:
         for task in [link, stop, *self._tasks]:
             task.cancel()
         await asyncio.gather(link, stop, *self._tasks, return_exceptions=True)
+        if not link.cancelled():  # it ends by a mistake only
+            link.result()
 
     def _spawn(self, submission: Submission) -> None:
         task = asyncio.ensure_future(self._outcome(submission))

@@ -7,10 +7,11 @@ import time
 import pytest
 from gsm_devices import GsmDevices
 
+from ixxsms.asterisk.ami import Ami
 from ixxsms.drivers import asterisk, kinds
 from ixxsms.drivers.asterisk import AsteriskDriver
 from ixxsms.drivers.base import Link, TrunkConfig
-from ixxsms.errors import BadInput
+from ixxsms.errors import BadInput, Error
 from ixxsms.events import Accepted, Deferred, InDoubt, Receipt, Received, Stopped, Submission
 
 VIA = {"Dongle": "dongle", "Quectel": "quectel"}
@@ -268,6 +269,41 @@ def test_closing_says_something_of_every_message(devices):
         trunk.until(lambda: len(devices.sent) == 2)
     assert {type(event) for event in trunk.events} == {InDoubt}
     assert {event.message_id for event in trunk.events} == {1, 2}
+
+
+@pytest.mark.parametrize("password", ["two\r\nAction: x", "two\nlines", "nul\0", "ñ" * 451])
+def test_a_password_that_no_line_can_carry_is_refused_in_one_sentence_that_does_not_show_it(newer, password):
+    with pytest.raises(BadInput) as refused:
+        Trunk(newer, password=password)
+    assert str(refused.value) == "The password of an asterisk trunk must be one line of 900 bytes at most."
+
+
+def test_the_longest_password_is_sent(newer):
+    with Trunk(newer, password="ñ" * 450) as trunk:
+        trunk.until(lambda: trunk.driver.why == "Asterisk refuses the login: Authentication failed")
+
+
+def test_a_link_whose_thread_ended_by_a_mistake_is_down_and_says_so_to_who_polls(newer, monkeypatch, caplog):
+    async def mistaken(_):
+        raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setattr(Ami, "run", mistaken)
+    with Trunk(newer) as trunk, pytest.raises(Error, match="The thread of the link to Asterisk has ended"):
+        trunk.until(lambda: False)
+    assert (trunk.driver.link, trunk.driver.room()) == (Link.DOWN, 0)
+    assert "what nobody thought of" in caplog.text
+
+
+def test_a_link_that_ended_by_a_mistake_says_something_of_every_message(newer, monkeypatch):
+    newer.fates = {"+34600000001": "silent"}
+    with Trunk(newer).up() as trunk:
+        trunk.send("34600000001")
+        trunk.until(lambda: len(newer.sent) == 1)
+        monkeypatch.setattr(Ami, "_tell", None)  # called as soon as the link is lost
+        newer.cut()
+        with pytest.raises(Error):
+            trunk.until(lambda: False)
+    assert [type(event) for event in trunk.events] == [InDoubt]
 
 
 def test_waking_ends_a_wait(devices):
