@@ -93,7 +93,7 @@ class Template:
         assert parts.hostname is not None
         self.host, self.tls = parts.hostname, parts.scheme == "https"
         self.port = parts.port or (443 if self.tls else 80)
-        self._named_host = parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
+        self._named_host = _named_host(parts.netloc)
         self._path = _checked("url", parts.path or "/")
         self._method = str(options["method"]).encode()
         self._content = str(options["content"])
@@ -234,7 +234,8 @@ def _split(url: str) -> Any:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
+        _named_host(parts.netloc)
+    except ValueError:  # a UnicodeError is one
         good = False
     if not good or _CONTROL.search(url) or " " in url:
         raise BadInput("An http trunk needs the url of its API, http://host:port/path or https://host/path.")
@@ -243,6 +244,11 @@ def _split(url: str) -> Any:
     if "{" in parts.netloc or "\\" in parts.netloc or parts.fragment:
         raise BadInput("The host of a url must stand there as it is, and nothing may follow a #.")
     return parts
+
+
+def _named_host(netloc: str) -> bytes:
+    """Host and port as a request names them. Raises UnicodeError for what can be no name."""
+    return netloc.encode("ascii" if netloc.isascii() else "idna")
 
 
 def _fields(where: str, template: str) -> list[tuple[str, str]]:

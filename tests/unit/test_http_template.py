@@ -167,6 +167,8 @@ def test_the_url_gives_host_port_and_scheme():
     ours = template(url="http://[::1]:8080/x")
     assert (ours.host, ours.port, ours.tls) == ("::1", 8080, False)
     assert (b"Host", b"[::1]:8080") in ours.request(text("x"), ACCOUNT).headers
+    ours = template(url="http://ñandú.example:8080/x")
+    assert (b"Host", "ñandú.example:8080".encode("idna")) in ours.request(text("x"), ACCOUNT).headers
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,9 @@ def test_the_url_gives_host_port_and_scheme():
         ({"url": "ftp://x/"}, "needs the url"),
         ({"url": "http://x:99999/"}, "needs the url"),
         ({"url": "http://x/a b"}, "needs the url"),
+        ({"url": "https://ñ..example/"}, "needs the url"),
+        ({"url": f"https://{'ñ' * 70}.example/"}, "needs the url"),
+        ({"url": "https://\ud800.example/"}, "needs the url"),
         ({"url": "http://me:pw@x/"}, "must not hold a password"),
         ({"url": "http://{user}.x/"}, "stand there as it is"),
         ({"url": "http://x/#a"}, "follow a #"),
