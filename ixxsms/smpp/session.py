@@ -29,6 +29,9 @@ from ixxsms.smpp.timers import Due, Timers
 LOGIN_ERRORS = {consts.SMPP_ESME_RINVPASWD, consts.SMPP_ESME_RINVSYSID, consts.SMPP_ESME_RINVSYSTYP}
 LOGIN_TRIES = 3
 LOGIN_REST = 3600.0  #: seconds before a bind is tried again that is refused while another of its account is bound
+FAILED_REST = (
+    600.0  #: the most seconds between two tries of an account whose binds have all failed, for whatever reason
+)
 LEAVE_WITHIN = 5.0  #: seconds that a trunk which must end waits for the answers that it is owed
 _BIND_ANSWERS = {command | pdu.RESPONSE for command in pdu.BINDS.values()}
 _OVERDUE = {
@@ -90,6 +93,7 @@ class Account:
         self.ever_bound = False
         self.refusals = 0  #: logins in a row that were refused while none was bound
         self.backoff = Backoff(*retry)
+        self.failing = Backoff(retry[0], FAILED_REST)
 
     @property
     def proven(self) -> bool:
@@ -306,9 +310,10 @@ class Session:
         self.over = f"The SMSC refuses the login: {status}."
         if code not in LOGIN_ERRORS:
             # Some SMSCs say 'bind failed' to a wrong password, others to one bind too many: that of another daemon, or
-            # an old one that lives on. A stop would take the trunk from the others too: it is only tried less often.
+            # an old one that lives on. A stop would take the trunk from the others too: it is tried ever less often, as
+            # a wrong password must not lock the account.
             if code == consts.SMPP_ESME_RBINDFAIL and not account.ever_bound:
-                self._login_wait = account.backoff.next()
+                self._login_wait = account.failing.next()
             return
         if account.bound:
             self._login_wait = LOGIN_REST  # the user and the password are right: it is one bind too many

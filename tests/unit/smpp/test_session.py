@@ -104,7 +104,7 @@ def test_a_bind_that_fails_in_a_new_process_is_tried_on_at_ease_and_says_why(unb
         talk.lose()
         waits.append(talk.session.retry_in)
         assert talk.session.why == "The SMSC refuses the login: the bind failed (RBINDFAIL, 0x0D)."
-    assert waits == [30, 60, 60, 60, 60, 60]
+    assert waits == [30, 60, 120, 240, 480, 600]
     assert not talk.session.stopped
     talk.bind(consts.SMPP_ESME_ROK)
     assert talk.session.state is State.BOUND
