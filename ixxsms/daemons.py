@@ -19,6 +19,10 @@ MISSED_HEARTBEATS = 6
 #: One that runs on this host may be late for so many seconds: an import may hold an SQLite database for a minute.
 STALLED = 150.0
 
+#: What this process has entered. Another row with its process id on this host is of one that runs elsewhere under the
+#: same name or, in a container that was begun anew, of its predecessor: that the id runs says nothing of it.
+_entered: set[int] = set()
+
 #: A link in one of these states may take a message now or in a moment.
 _PROMISING = (Link.STARTING, Link.UP)
 
@@ -43,6 +47,7 @@ def register(session: Session, trunk_ids: Iterable[int], now: float) -> int:
     daemon = Daemon(host=this_host(), pid=os.getpid(), started_at=now, heartbeat_at=now)
     session.add(daemon)
     session.flush()
+    _entered.add(daemon.id)
     for trunk_id in trunk_ids:
         report_link(session, daemon.id, trunk_id, Link.STARTING, "", now)
     return daemon.id
@@ -77,9 +82,13 @@ def dead(session: Session, now: float, heartbeat_seconds: float) -> list[Daemon]
     return [
         daemon
         for daemon in session.scalars(select(Daemon))
-        if (daemon.heartbeat_at < (limit if daemon.host != host else min(limit, now - STALLED)))
+        if (daemon.heartbeat_at < (min(limit, now - STALLED) if _may_stall(daemon, host) else limit))
         or (daemon.host == host and not _runs(daemon.pid))
     ]
+
+
+def _may_stall(daemon: Daemon, host: str) -> bool:
+    return daemon.host == host and (daemon.pid != os.getpid() or daemon.id in _entered)
 
 
 def _runs(pid: int) -> bool:

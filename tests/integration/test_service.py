@@ -482,6 +482,22 @@ def test_what_a_killed_daemon_had_in_its_window_is_in_doubt_and_the_rest_is_sent
     assert len(smsc.received) == 16
 
 
+def test_a_daemon_with_our_process_id_that_is_not_ours_is_dead_as_soon_as_one_of_another_host(database, monkeypatch):
+    monkeypatch.setattr(daemons, "_entered", set())  # other tests have entered daemons in other databases
+    now = time.time()
+    with database.write() as session:
+        ours = daemons.register(session, [], now - 31)
+        # The container was begun anew with its name: process 1 again.
+        before = daemons.Daemon(host=daemons.this_host(), pid=os.getpid(), started_at=now - 900, heartbeat_at=now - 29)
+        session.add(before)
+        session.flush()
+        assert daemons.dead(session, now, 5.0) == []
+        before.heartbeat_at = now - 31
+        session.flush()
+        assert [daemon.id for daemon in daemons.dead(session, now, 5.0)] == [before.id]
+        assert daemons.is_oldest(session, ours, now, 5.0)
+
+
 def test_what_the_journal_of_a_killed_daemon_knows_is_not_in_doubt(pbx, smsc, tmp_path):
     trunk_id = pbx.smpp("one", smsc.port)
     pbx.campaign(20)
