@@ -76,10 +76,12 @@ class Verbs:
     def __dir__(self) -> list[str]:
         return list(self._module.__all__)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
         if name not in self._module.__all__:
             raise AttributeError(f"{self._module.__name__} has no verb {name}")
         verb = getattr(self._module, name)
+        if not inspect.isfunction(verb):
+            return verb  # a constant that verbs take, or a class that they give
 
         @functools.wraps(verb)
         def call(*args: Any, **kwargs: Any) -> Any:
