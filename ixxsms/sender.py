@@ -233,7 +233,7 @@ class Sender:
                 self.step()
             self._stopping = True
             deadline = time.monotonic() + self._config.stop_seconds
-            while self._held.owed and time.monotonic() < deadline:
+            while (self._held.owed or self._brought) and time.monotonic() < deadline:
                 self.step()
             self._hear(self._driver.close())
             self._record_last()

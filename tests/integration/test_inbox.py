@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from ixxsms import config, daemons, inbox, trunks
 from ixxsms import text as sms_text
+from ixxsms.batching import Batching
 from ixxsms.db import Database
 from ixxsms.errors import DatabaseError
 from ixxsms.events import Receipt, Received
@@ -305,6 +306,17 @@ class Trunk:
 
 def sms(text, token, **fields):
     return Received("34600123456", HERE, text, token=token, **fields)
+
+
+def test_an_sms_that_was_heard_before_a_stop_is_stored_and_acknowledged_before_the_link_ends(trunk, monkeypatch):
+    monkeypatch.setattr(Batching, "due", lambda self, *, brought: float("inf"))
+    trunk.hear(sms("hola", "t1"))
+    assert trunk.driver.acknowledged == []
+    trunk.sender.stop()
+    trunk.sender.run()
+    assert trunk.driver.acknowledged == ["t1"]
+    with trunk.database.read() as session:
+        assert [each.text for each in inbox.latest(session, 10)] == ["hola"]
 
 
 def test_a_sender_that_fails_leaves_no_link_behind(trunk, monkeypatch):
