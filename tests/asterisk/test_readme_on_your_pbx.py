@@ -91,7 +91,7 @@ def received(pbx: System) -> list[tuple[str, str, str]]:
 
 # 22 only: Debian's 16 is of a Debian whose Python is too old. Both read what is installed, in test_installed.py.
 @pytest.mark.parametrize("asterisk_root", ["22"], indirect=True)
-@pytest.mark.timeout(90, func_only=True)
+@pytest.mark.timeout(180, func_only=True)
 def test_who_follows_the_readme_sends_an_sms_from_the_dialplan(pbx):
     assert "ixxsms asterisk install" in commands()
     for command in commands():
@@ -111,7 +111,7 @@ def test_who_follows_the_readme_sends_an_sms_from_the_dialplan(pbx):
     for command in block("Hooks", "sh").splitlines():
         pbx.run("bash", "-c", command)
     rx(pbx, "channel originate Local/102@first-calls application Wait 5")
-    eventually(lambda: "34600123458" in pbx.run("ixxsms", "list", "export", "callers"), 10)
+    eventually(lambda: "34600123458" in pbx.run("ixxsms", "list", "export", "callers"), 20)
 
     pbx.run("service", "ixxmassivesms", "stop")
     assert received(pbx) == expected

@@ -57,6 +57,8 @@ def ask(database, monkeypatch):
     eventually(lambda: listens(port))
     yield call
     edge.stop()
+    # What waited for the database may be at it still: its connection must not outlive the pool.
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("edge ")])
 
 
 def listens(port):
