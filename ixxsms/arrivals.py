@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ixxsms import inbox, numbering_plan, optouts, outbox
 from ixxsms.config import Config
-from ixxsms.errors import BadInput, NotFound
+from ixxsms.errors import BadInput
 from ixxsms.events import Received
 from ixxsms.models import Incoming, OptOut, Request
 from ixxsms.numbering import Check, Plan, check, check_incoming, digits
@@ -37,7 +37,7 @@ def keep(
     doubtful: Collection[float] = (),
 ) -> None:
     """Keep what came in through a trunk (see inbox.store), and do what its keywords ask for."""
-    plan = _plan(session)
+    plan = numbering_plan.find(session)
     read = [_read(plan, sms) for sms in received]
     for sms in inbox.store(session, trunk_id, read, now, doubtful):
         _obey(session, config, plan, sms, now)
@@ -46,7 +46,7 @@ def keep(
 def give_up(session: Session, config: Config, now: float) -> None:
     """What has come of long SMS is taken as it is after a day: see inbox.give_up."""
     for sms in inbox.give_up(session, now):
-        _obey(session, config, _plan(session), sms, now)
+        _obey(session, config, numbering_plan.find(session), sms, now)
 
 
 def opts_out(config: Config, text: str) -> bool:
@@ -58,13 +58,6 @@ def _wish(config: Config, text: str) -> Wish | None:
     if text.startswith(inbox.GAP):  # its first word is not known
         return None
     return optouts.wish(text, config.optout_keywords)
-
-
-def _plan(session: Session) -> Plan | None:
-    try:
-        return numbering_plan.get(session)
-    except NotFound:
-        return None
 
 
 def _read(plan: Plan | None, sms: Received) -> Received:

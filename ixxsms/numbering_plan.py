@@ -14,9 +14,17 @@ __all__ = ["change", "get"]
 
 def get(session: Session) -> Plan:
     """The numbering plan. Raises NotFound while none is set."""
+    found = find(session)
+    if found is None:
+        raise NotFound("No numbering plan is set; run, for example: ixxsms numbering set --country ES")
+    return found
+
+
+def find(session: Session) -> Plan | None:
+    """The numbering plan; None while none is set: then nothing is sent, but links stay and SMS come in."""
     row = session.get(NumberingPlan, 1)
     if row is None:
-        raise NotFound("No numbering plan is set; run, for example: ixxsms numbering set --country ES")
+        return None
     return Plan(
         country_code=row.country_code,
         mobile_prefixes=tuple(row.mobile_prefixes.split(",")) if row.mobile_prefixes else (),

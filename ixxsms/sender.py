@@ -30,7 +30,7 @@ from ixxsms.db import ATTEMPTS, Database
 from ixxsms.driver_config import driver_config
 from ixxsms.drivers.base import Driver, Link, TrunkConfig
 from ixxsms.drivers.kinds import open_driver
-from ixxsms.errors import Conflict, DatabaseError, NotFound
+from ixxsms.errors import Conflict, DatabaseError
 from ixxsms.events import (
     Accepted,
     Deferred,
@@ -612,7 +612,7 @@ class Sender:
         if now - self._refreshed >= REFRESH:
             self._refreshed = now
             with self._database.read() as session:
-                self._plan = _plan_or_none(session)
+                self._plan = numbering_plan.find(session)  # without one nothing is sent; the link stays
                 if self._trunk.pace and self._only is None:
                     self._pace.share(
                         daemons.sharers(session, self.trunk_id, time.time(), self._config.heartbeat_seconds)
@@ -666,11 +666,3 @@ class Sender:
                     log.error("trunk %s: %d answers could not be recorded: %s", self.name, len(self._held.owed), error)
                     return
                 time.sleep(0.2)
-
-
-def _plan_or_none(session: Session) -> Plan | None:
-    # Nothing is sent before there is one; the link, which providers count the logins of, stays.
-    try:
-        return numbering_plan.get(session)
-    except NotFound:
-        return None

@@ -171,6 +171,6 @@ def unpack(data: bytes, fill: int = 0) -> bytes:
     """The septets that `pack` put into octets. One more carriage return at their end may be padding."""
     count = max(0, 8 * len(data) - fill) // 7
     data = (int.from_bytes(data, "little") >> fill).to_bytes(len(data), "little")
-    # Seven octets at a time: to shift the whole for each septet took a second for the longest PDU.
+    # Seven octets at a time: to shift the whole for each septet takes a second for the longest PDU.
     groups = (int.from_bytes(data[at : at + 7], "little") for at in range(0, len(data), 7))
     return bytes(group >> bit & 0x7F for group in groups for bit in range(0, 56, 7))[:count]

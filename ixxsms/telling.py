@@ -23,10 +23,9 @@ from ixxsms.asterisk import mail
 from ixxsms.asterisk.ami import Answer, Value
 from ixxsms.asterisk.pieces import base64_of, one_line, pieces
 from ixxsms.config import Config
-from ixxsms.errors import Error, NotFound
+from ixxsms.errors import Error
 from ixxsms.hooks import CallBack
 from ixxsms.models import SipRoute
-from ixxsms.numbering import Plan
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +178,7 @@ def _look(session: Session) -> tuple[list[Change], list[tuple[Arrived, SipRoute 
     """What there is to tell, each SMS with where it goes."""
     changes = announcements.changes(session, BATCH)
     arrived = announcements.arrived(session, BATCH)
-    plan = _plan(session) if arrived else None
+    plan = numbering_plan.find(session) if arrived else None
     return changes, [(sms, sip_routes.find(session, plan, sms.destination) if plan else None) for sms in arrived]
 
 
@@ -188,18 +187,10 @@ def _settle(session: Session, config: Config, sms: Arrived, now: float) -> tuple
     announcements.mark_announced(session, sms.id, now)
     if now - sms.received_at > RECENT:
         return False, []
-    plan = _plan(session)
+    plan = numbering_plan.find(session)
     if plan is None:
         return False, []
     return hooks.incoming(session, config, plan, sms.id, sms.source, sms.destination, sms.text, now)
-
-
-def _plan(session: Session) -> Plan | None:
-    """Without a plan no number can be told from another: SMS are announced, and that is all."""
-    try:
-        return numbering_plan.get(session)
-    except NotFound:
-        return None
 
 
 def _events(sms: Arrived) -> list[dict[str, str]]:

@@ -166,12 +166,8 @@ def exclude(session: Session, list_id: int, number: str, now: float) -> int:
     """A member was excluded from its list: what is still queued for it must not go. Returns how many messages."""
     campaigns = session.scalars(select(Campaign.id).where(Campaign.list_id == list_id)).all()
     hold(session, campaigns)
-    excluded = 0
-    for ids in _found(session, QUEUED, Message.campaign_id.in_(campaigns), Message.number == number):
-        change = update(Message).where(QUEUED, Message.id.in_(ids))
-        reason = "excluded from the list"
-        changed = session.execute(change.values(state=MessageState.EXCLUDED, settled_at=now, reason=reason))
-        excluded += int(changed.rowcount)  # type: ignore[attr-defined]
+    these = (Message.campaign_id.in_(campaigns), Message.number == number)
+    excluded = _end_some(session, MessageState.EXCLUDED, "excluded from the list", now, *these)
     forget(session, campaigns)
     return excluded
 
@@ -189,15 +185,20 @@ def cancel(session: Session, message_id: int, reason: str, now: float) -> bool:
     return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def cancel_some(session: Session, campaign_ids: Collection[int], now: float) -> int:
-    """Take back what is queued of these campaigns, some thousands in one turn; returns how many messages."""
-    cancelled = 0
-    for ids in _found(session, QUEUED, Message.campaign_id.in_(campaign_ids)):
+def cancel_some(session: Session, campaign_ids: Collection[int], now: float) -> None:
+    """Take back what is queued of these campaigns, some thousands in one turn."""
+    these = Message.campaign_id.in_(campaign_ids)
+    _end_some(session, MessageState.CANCELLED, "the campaign was cancelled", now, these)
+
+
+def _end_some(session: Session, state: MessageState, reason: str, now: float, *these: ColumnElement[bool]) -> int:
+    """What of these is queued will not go; returns how many messages."""
+    ended = 0
+    for ids in _found(session, QUEUED, *these):
         change = update(Message).where(QUEUED, Message.id.in_(ids))
-        reason = "the campaign was cancelled"
-        changed = session.execute(change.values(state=MessageState.CANCELLED, settled_at=now, reason=reason))
-        cancelled += int(changed.rowcount)  # type: ignore[attr-defined]
-    return cancelled
+        changed = session.execute(change.values(state=state, settled_at=now, reason=reason))
+        ended += int(changed.rowcount)  # type: ignore[attr-defined]
+    return ended
 
 
 def new_rounds(session: Session, now: float) -> None:
